@@ -269,7 +269,7 @@ function refusalOf(error) {
     case 504:
       return {
         status: 504,
-        message: "the relay did not answer in time",
+        message: "the relay did not respond in time",
         retryAfter,
       };
     case 503:

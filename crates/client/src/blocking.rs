@@ -27,7 +27,7 @@
 //! }
 //! ```
 //!
-//! Nothing stands here twice: each method of the client, with its docs, is the one to call.
+//! There is no second set of methods: each method of the client, with its docs, is the one to call.
 //!
 //! | async | blocking |
 //! |---|---|
@@ -35,14 +35,15 @@
 //! | `client.sandboxes().exec(&id, "ls").cwd("/srv").await?` | `client.sandboxes().exec(&id, "ls").cwd("/srv").wait()?` |
 //! | `client.run("my-agent", "Hello").await?.text().await?` | `client.run("my-agent", "Hello").wait()?.text().wait()?` |
 //! | `while let Some(chunk) = run.next_chunk().await` | `for chunk in run.iter()`, or `run.next_chunk().wait()` |
-//! | `while let Some(moment) = run.next_event().await` | `while let Some(moment) = run.next_event().wait()` |
+//! | `while let Some(event) = run.next_event().await` | `while let Some(event) = run.next_event().wait()` |
 //! | `while let Some(chunk) = output.next_chunk().await` | `for chunk in output.iter()` |
 //! | `run.cancel().await?` | `run.cancel().wait()?`, also on another thread |
 //! | `body.read_with(parse).await?` | `body.read_with(parse).wait()?` |
 //! | `tokio::spawn(call)` | `thread::spawn(move \|\| call.wait())` |
 //! | `tokio::time::timeout(limit, call)` | a [`deadline`](crate::CallOptions::deadline) of the call |
 //!
-//! Retries, time limits, tokens and following across cuts are the same, since the code is: a thread waits where a task would.
+//! Retries, timeouts, tokens and following across cuts are the same, because the code is the same. A thread waits where a task
+//! would.
 //!
 //! # Which client
 //! [`AgentClientBuilder::blocking`](crate::AgentClientBuilder::blocking) gives the client a
@@ -50,17 +51,18 @@
 //! a client works everywhere: `.wait()` on any thread, and `.await` in any async program. Built with `default-features = false,
 //! features = ["blocking"]`, the crate has neither tokio nor hyper.
 //!
-//! A client over an [`HttpTransport`](crate::transport::HttpTransport), as the feature `http` makes it by default, needs tokio to go on
-//! while it is waited for. Await it; its `.wait()` panics outside of tokio, and within tokio's current-thread runtime it never ends.
+//! A client with an [`HttpTransport`](crate::transport::HttpTransport), the default with the feature `http`, needs a running
+//! tokio runtime while it waits. Await it: its `.wait()` panics outside of tokio, and never returns within tokio's current-thread
+//! runtime.
 //!
 //! # Within an async runtime
-//! `.wait()` blocks its thread and all tasks that are on it. Call it from `spawn_blocking` there, or write `.await`.
+//! `.wait()` blocks its thread and all tasks on it. There, call it from `spawn_blocking`, or use `.await`.
 //!
-//! # Leaving
-//! A wait cannot be left before its call has ended: set a [`deadline`](crate::CallOptions::deadline) for calls, and
-//! [`FollowPolicy::deadline`](crate::FollowPolicy::deadline) for reading a run; a run is also ended from another thread, with what
-//! [`cancel`](crate::Run::cancel) returns. Dropping a [`Run`](crate::Run) or an [`Output`](crate::Output) closes its connection
-//! at once and ends its thread, also while the relay is silent.
+//! # Ending a wait
+//! A wait ends only with its call. Set a [`deadline`](crate::CallOptions::deadline) for calls, and
+//! [`FollowPolicy::deadline`](crate::FollowPolicy::deadline) for reading a run. A run can also be ended from another thread with
+//! the call returned by [`cancel`](crate::Run::cancel). Dropping a [`Run`](crate::Run) or an [`Output`](crate::Output) closes its
+//! connection at once and ends its thread, even while the relay is silent.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -70,7 +72,7 @@ use futures_core::Stream;
 
 /// Adds [`wait`](Self::wait) to every future.
 pub trait Wait: IntoFuture {
-    /// Blocks this thread until the future is ready, and returns what it comes to: what `.await` does in async code.
+    /// Blocks this thread until the future is ready, and returns its output, as `.await` does in async code.
     fn wait(self) -> Self::Output
     where
         Self: Sized,
@@ -83,9 +85,9 @@ impl<F: IntoFuture> Wait for F {}
 
 /// Adds [`iter`](Self::iter) to every stream: a [`Run`](crate::Run), the [`Output`](crate::Output) of a process, events of a body.
 pub trait Iterate: Stream + Unpin {
-    /// Returns an iterator over the items, each of which blocks this thread until it is there.
+    /// Returns an iterator over the items. It blocks this thread until the next item arrives.
     ///
-    /// It borrows the stream, which goes on where the iterator was left.
+    /// It borrows the stream. A later iterator continues where this one stopped.
     fn iter(&mut self) -> Iter<'_, Self> {
         Iter { stream: self }
     }

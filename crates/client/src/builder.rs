@@ -13,7 +13,7 @@ use crate::credentials::{Credential, Fetch, TokenCache, TokenError, TokenUrl, Wi
 use crate::error::Error;
 use crate::relay::Relay;
 
-/// Settings for an [`AgentClient`].
+/// A builder for an [`AgentClient`].
 ///
 /// ```
 /// use twentyfirst_client::AgentClient;
@@ -33,13 +33,13 @@ pub struct AgentClientBuilder {
     transport: Option<SharedTransport>,
     runtime: Option<Arc<dyn Runtime>>,
     user_agent: Option<String>,
-    answer_limit: usize,
+    response_limit: usize,
     options: CallOptions,
     #[cfg(feature = "tracing")]
     trace_contents: bool,
 }
 
-/// Who the client is to be.
+/// The source of the client's credential.
 enum Identity {
     Key(Result<ApiKey, InvalidRequest>),
     Url(TokenUrl),
@@ -55,29 +55,29 @@ impl AgentClientBuilder {
             transport: None,
             runtime: None,
             user_agent: None,
-            answer_limit: Body::DEFAULT_LIMIT,
+            response_limit: Body::DEFAULT_LIMIT,
             options: CallOptions::new(),
             #[cfg(feature = "tracing")]
             trace_contents: false,
         }
     }
 
-    /// The key, `21st_sk_…` or `an_sk_…`, or a token that is never renewed. There is no default.
+    /// Sets the key, `21st_sk_…` or `an_sk_…`, or a token that is never renewed. There is no default.
     ///
-    /// Of this, [`env`](Self::env), [`token_url`](Self::token_url) and [`token_source`](Self::token_source), what is set last
+    /// Of this, [`env`](Self::env), [`token_url`](Self::token_url) and [`token_source`](Self::token_source), the last one set
     /// counts.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.identity = Identity::Key(ApiKey::new(key));
         self
     }
 
-    /// The URL and the key of a relay that tells both, such as a local one.
+    /// Sets the URL and the key of a relay that provides both, such as a local one.
     pub fn relay(self, relay: &impl RelayAccess) -> Self {
         self.api_key(relay.api_key()).base_url(relay.base_url())
     }
 
-    /// Tokens from a URL in place of a key, as a browser has them: for programs that run where a key must not be. It is
-    /// asked over the client's transport; see [`TokenUrl`] for headers.
+    /// Uses tokens from a URL in place of a key, as a browser does, for programs that must not have a key. The URL is called over
+    /// the client's transport; see [`TokenUrl`] for headers.
     ///
     /// ```
     /// use twentyfirst_client::AgentClient;
@@ -87,22 +87,22 @@ impl AgentClientBuilder {
     /// # Ok::<(), twentyfirst_client::Error>(())
     /// ```
     ///
-    /// A token is fetched when the first call needs it, and renewed 60 s before its end (one that is valid for less than two
-    /// minutes, when half of that is over). However many calls need it, one fetches it and all wait, for at most 30 s;
-    /// dropping one of them does not disturb the others. While a token that is due is still valid, a failure to renew it
-    /// is not seen.
+    /// A token is fetched when the first call needs it, and renewed 60 s before it expires (one valid for less than two minutes:
+    /// at half of its life). If several calls need it, one request fetches it and all wait for it, at most 30 s. Dropping one of
+    /// them does not affect the others. If renewing fails while the old token is still valid, the old one is used.
     ///
-    /// A call that the relay answers with 401 had no effect: a new token is fetched, and the call made once more, unless it is
-    /// an upload, whose body is gone.
+    /// A call that the relay rejects with 401 had no effect. So a new token is fetched and the call is repeated once, unless it
+    /// is an upload, whose body cannot be repeated.
     ///
-    /// Where there is no token, nothing was sent: the call is tried again as its [`RetryPolicy`](crate::RetryPolicy) says, unless the
-    /// route refuses, and then fails with [`Error::token_error`].
+    /// Without a token nothing is sent. The call is retried as its [`RetryPolicy`](crate::RetryPolicy) says, or fails at once if
+    /// the URL refuses. The error has a [`token_error`](Error::token_error).
     pub fn token_url(mut self, url: impl Into<TokenUrl>) -> Self {
         self.identity = Identity::Url(url.into());
         self
     }
 
-    /// Tokens from an async closure in place of a key, fetched and renewed as those of a [`token_url`](Self::token_url).
+    /// Uses tokens from an async closure in place of a key. They are fetched and renewed like those of a
+    /// [`token_url`](Self::token_url).
     ///
     /// ```
     /// use twentyfirst_client::AgentClient;
@@ -120,7 +120,7 @@ impl AgentClientBuilder {
     /// }
     /// ```
     ///
-    /// Its future is dropped when all calls that wait for it are.
+    /// The closure's future is dropped when all calls that wait for it are dropped.
     pub fn token_source<F, Fut, E>(mut self, source: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -134,21 +134,20 @@ impl AgentClientBuilder {
         self
     }
 
-    /// Where the relay is; `https://relay.an.dev` unless set. A slash at its end is dropped. `http` is taken for this
+    /// Sets the URL of the relay; the default is `https://relay.an.dev`. A trailing slash is dropped. `http` is allowed for this
     /// machine only, unless [`dangerous_plain_http`](Self::dangerous_plain_http) is set.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
     }
 
-    /// Takes a base URL with `http://` for another host than this machine. The key and everything else then travel in
-    /// clear.
+    /// Allows a base URL with `http://` for hosts other than this machine. The key and all data are then sent unencrypted.
     pub fn dangerous_plain_http(mut self) -> Self {
         self.plain_http = true;
         self
     }
 
-    /// Takes the key from `API_KEY_21ST`, and the relay's URL from `RELAY_BASE_URL` where that is set and not empty.
+    /// Uses the key in `API_KEY_21ST`, and the relay's URL in `RELAY_BASE_URL` if that is set and not empty.
     pub fn env(mut self) -> Self {
         let key = match env::var_os(KEY_VARIABLE) {
             Some(key) => {
@@ -166,10 +165,11 @@ impl AgentClientBuilder {
         self
     }
 
-    /// Sets what carries requests. The default is an [`HttpTransport`](crate::transport::HttpTransport) with the feature `http`; without
-    /// it there is none, and one has to be set.
+    /// Sets the transport that sends requests. The default is an [`HttpTransport`](crate::transport::HttpTransport) with the
+    /// feature `http`; without that feature there is none, and you have to set one.
     ///
-    /// With the feature `reqwest` a client of reqwest is one, whose proxies, certificates and connections the agents then share:
+    /// With the feature `reqwest` you can use a `reqwest::Client`. The agents then share its proxies, certificates and
+    /// connections:
     ///
     #[cfg_attr(feature = "reqwest", doc = "```")]
     #[cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
@@ -190,10 +190,10 @@ impl AgentClientBuilder {
         self
     }
 
-    /// Sets where waits are timed, and where the default transport has its timers and tasks. The default is
-    /// [`TokioRuntime`](crate::transport::TokioRuntime) with the feature `tokio`, which `http` brings; without it there is none, and one
-    /// has to be set. With another runtime than tokio's, give an [`HttpTransport`](crate::transport::HttpTransport) with a connector of
-    /// that runtime.
+    /// Sets the runtime that provides timers and tasks, also for the default transport. The default is
+    /// [`TokioRuntime`](crate::transport::TokioRuntime) with the feature `tokio`, which `http` enables; without that feature
+    /// there is none, and you have to set one. For a runtime other than tokio, also set an
+    /// [`HttpTransport`](crate::transport::HttpTransport) with a connector for that runtime.
     pub fn runtime(mut self, runtime: impl Runtime) -> Self {
         self.runtime = Some(Arc::new(runtime));
         self
@@ -218,43 +218,46 @@ impl AgentClientBuilder {
             .runtime(twentyfirst_transport::ThreadRuntime)
     }
 
-    /// What is put before the client's own name in the header `user-agent`: `my-service/1.2`.
+    /// Sets a name that is put before the client's own in the header `user-agent`, such as `my-service/1.2`.
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
         self.user_agent = Some(name.into());
         self
     }
 
-    /// Sets the longest response that is held in memory, in bytes; 32 MiB unless set. Streams are not held.
+    /// Sets the longest response that is held in memory, in bytes; the default is 32 MiB. Streams are not limited.
     ///
-    /// Stored messages are such a response: to follow a run across a cut, or to replay one that is longer than its log, takes its
-    /// thread to be within the limit.
-    pub fn answer_limit(mut self, limit: usize) -> Self {
-        self.answer_limit = limit;
+    /// Stored messages are such a response. So a run can be followed across a cut, or replayed beyond its log, only if its thread
+    /// is within the limit.
+    pub fn response_limit(mut self, limit: usize) -> Self {
+        self.response_limit = limit;
         self
     }
 
-    /// Timeouts and retries of all calls, and how runs are followed; [`AgentClient::with_options`] changes them for some.
+    /// Sets the timeouts and retries of all calls, and how runs are followed. [`AgentClient::with_options`] changes them for some
+    /// calls.
     pub fn options(mut self, options: CallOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Writes into the spans of runs what users, agents and tools say: see the module [`telemetry`](crate::telemetry#contents). Feature
-    /// `tracing`. Not by default, since whoever sees the spans then sees all of it.
+    /// Adds the contents of runs to their spans: the texts of users, agents and tools. See the module
+    /// [`telemetry`](crate::telemetry#contents). Feature `tracing`. The default is not to, because everybody with access to the
+    /// spans could read them.
     ///
-    /// The key or the token of the client is masked; other secrets that are said in a conversation are not. An answer is told up to 1 MiB, and an input or an output that is longer is left out.
+    /// The client's key or token is masked; other secrets in a conversation are not. Answers are added up to 1 MiB, and inputs or
+    /// outputs that are longer are left out.
     #[cfg(feature = "tracing")]
     pub fn trace_contents(mut self) -> Self {
         self.trace_contents = true;
         self
     }
 
-    /// Makes the client. Opens nothing yet, and reads nothing but the environment's proxies.
+    /// Creates the client. It opens no connection yet, and reads nothing but the environment's proxies.
     ///
     /// # Errors
-    /// Where the key is missing or cannot be one, the base URL or the token URL is not an absolute `http` or `https` URL, it is `http` for
-    /// another host than this machine, the user agent cannot stand in a header, or, unless a [transport](Self::transport) is
-    /// set, the environment names a [proxy](twentyfirst_transport::Proxy::from_env) that cannot be read.
+    /// If the key is missing or invalid; if the base URL or the token URL is not an absolute `http` or `https` URL, or is `http`
+    /// for a host other than this machine; if the user agent cannot be a header value; or if the environment names an invalid
+    /// [proxy](twentyfirst_transport::Proxy::from_env) and no [transport](Self::transport) is set.
     pub fn build(self) -> Result<AgentClient, Error> {
         let user_agent = match &self.user_agent {
             Some(name) => format!("{name} {USER_AGENT}"),
@@ -298,10 +301,10 @@ impl AgentClientBuilder {
             transport,
             runtime,
             user_agent,
-            answer_limit: self.answer_limit,
+            response_limit: self.response_limit,
             #[cfg(feature = "tracing")]
             trace_contents: self.trace_contents,
-            looks: crate::looks::Looks::default(),
+            thread_lists: crate::thread_lists::ThreadLists::default(),
         };
         Ok(AgentClient::from_relay(relay, self.options))
     }
@@ -337,7 +340,7 @@ fn default_transport(_: &Arc<dyn Runtime>) -> Result<SharedTransport, Error> {
     Err(InvalidRequest::new("transport", problem).into())
 }
 
-/// Tokens go around the time limits, which are those of one exchange.
+/// Wraps the transport with tokens. They go around the timeouts, because a call with a new token is a second exchange.
 fn with_tokens(
     fetch: Fetch,
     transport: SharedTransport,
@@ -348,7 +351,7 @@ fn with_tokens(
     (Credential::Tokens(tokens), transport)
 }
 
-/// Spans go around the time limits, so that they see them strike.
+/// Wraps the transport with spans. They go around the timeouts, so that they see them fire.
 fn observed(transport: impl Transport + Clone) -> SharedTransport {
     #[cfg(feature = "tracing")]
     let transport = twentyfirst_transport::WithTracing::new(transport);
@@ -367,7 +370,7 @@ impl fmt::Debug for AgentClientBuilder {
         f.debug_struct("AgentClientBuilder")
             .field("base_url", &self.base_url)
             .field("user_agent", &self.user_agent)
-            .field("answer_limit", &self.answer_limit)
+            .field("response_limit", &self.response_limit)
             .finish_non_exhaustive()
     }
 }

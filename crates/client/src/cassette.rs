@@ -1,4 +1,4 @@
-//! Exchanges recorded to a file and played from it, so that your tests need neither network nor relay. Feature `cassette`.
+//! Records exchanges to a file and replays them, so that your tests need neither network nor relay. Feature `cassette`.
 //!
 //! ```no_run
 //! use std::fs::{self, File};
@@ -18,14 +18,14 @@
 //! # }
 //! ```
 //!
-//! Keys, tokens, credentials and the values of environment variables are not written: they stand as `***`, wherever and
-//! [however](Redactor) they are repeated. That is true of what a request says who it is with, of what its operation calls secret, of the
-//! tokens that a response brings, and of all of these in later exchanges. What else is in your messages, files and commands is written. A
-//! secret that an answer tells in several events is not found.
+//! Keys, tokens, credentials and the values of environment variables are not written. They are replaced by `***` wherever they
+//! are repeated, in any [spelling](Redactor). This covers the credentials of the request, the values that its operation declares
+//! as secret, the tokens in a response, and all of these in later exchanges. The other contents of your messages, files and
+//! commands are written. A secret that a response splits over several events is not found.
 //!
-//! A request gets the response of the first recorded exchange that has the same method, path and body and was not played yet: requests that
-//! differ may come in any order, those that are alike get their responses in the order of the recording. Anything else is an error that
-//! shows the difference. Where `***` is recorded, any text may be asked for.
+//! A request gets the response of the first recorded exchange with the same method, path and body that was not replayed yet. So
+//! different requests may come in any order, and equal ones get their responses in the recorded order. Any other request is an
+//! error that shows the difference. A recorded `***` matches any text.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -35,29 +35,29 @@ use serde::Deserialize;
 use twentyfirst_protocol::{Redactor, Secret, Secrets};
 pub use twentyfirst_transport::cassette::{Content, InvalidCassette, Masking, Player, Recorder};
 
-/// Records what passes through `transport`, without the secrets of any operation.
+/// Records the exchanges of `transport`, without the secrets of any operation.
 pub fn recorder<T>(transport: T, cassette: impl Write + Send + 'static) -> Recorder<T> {
     let former = Former::default();
     Recorder::new(transport, cassette, move |content| former.masking(content))
 }
 
-/// A transport that answers with what a [`recorder`] has written.
+/// Creates a transport that replays the recording of a [`recorder`].
 ///
 /// # Errors
-/// Where the text is not a recording.
+/// If the text is not a recording.
 pub fn player(cassette: &str) -> Result<Player, InvalidCassette> {
     let former = Former::default();
     Ok(Player::new(cassette)?.masking(move |content| former.masking(content)))
 }
 
-/// The secrets of former exchanges: a token that one has brought is used and repeated by others.
+/// The secrets of earlier exchanges: a token from one response is used and repeated in later exchanges.
 #[derive(Default)]
 struct Former(Mutex<VecDeque<Secret>>);
 
-/// So many of them are remembered: a key, and the tokens of many days.
+/// The most secrets that are remembered: a key, and the tokens of many days.
 const REMEMBERED: usize = 200;
 
-/// What is shorter is no key, and could stand in any text.
+/// The shortest secret that is remembered. A shorter text is no key, and could occur in any other text.
 const SHORTEST_REMEMBERED: usize = 12;
 
 impl Former {
@@ -83,7 +83,8 @@ impl Former {
     }
 }
 
-/// The values in an exchange that are not written: those of its operation, with what it says who it is, and the tokens that it brings.
+/// Returns the values of an exchange that are not written: the secrets of its operation, its credentials, and the tokens in its
+/// response.
 fn secrets(content: &Content<'_>) -> Secrets {
     let head = content.request;
     let mut secrets = head
@@ -105,7 +106,7 @@ fn secrets(content: &Content<'_>) -> Secrets {
     secrets
 }
 
-/// Whether a parameter of a query has a name as secrets have.
+/// Whether the name of a query parameter is typical of secrets.
 fn is_secret(parameter: &str) -> bool {
     let name = parameter.split('=').next().unwrap_or_default();
     let name = name.to_ascii_lowercase();
@@ -122,7 +123,7 @@ fn is_secret(parameter: &str) -> bool {
     .any(|word| name.contains(word))
 }
 
-/// The ids of turns that were made here, which differ each time.
+/// Returns the ids of turns that the client generated. They differ in each run, so a replay must not compare them.
 fn turns(content: &Content<'_>) -> Vec<String> {
     #[derive(Deserialize)]
     struct Turn {
@@ -141,7 +142,7 @@ fn turns(content: &Content<'_>) -> Vec<String> {
         .collect()
 }
 
-/// Whether [`StartRun::flow`](twentyfirst_protocol::runs::StartRun::flow) may have given this id.
+/// Whether [`StartRun::flow`](twentyfirst_protocol::runs::StartRun::flow) may have generated this id.
 fn is_made_here(id: &str) -> bool {
     let number = id.strip_prefix("msg_").unwrap_or_default();
     number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit())

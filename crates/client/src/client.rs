@@ -29,8 +29,9 @@ use crate::vaults::Vaults;
 
 /// A client of the relay. Cloning it is cheap, and the clones share their connections.
 ///
-/// Dropping the future of a call gives the exchange up at once and sends nothing more; what had been sent may still
-/// have its effect on the relay.
+/// # Cancel safety
+/// Dropping the future of a call closes the exchange at once and sends nothing more. A request that was sent may still take
+/// effect on the relay.
 ///
 /// ```no_run
 /// use twentyfirst_client::AgentClient;
@@ -51,16 +52,16 @@ pub struct AgentClient {
 }
 
 impl AgentClient {
-    /// A client with this key, for the relay of 21st Agents.
+    /// Creates a client with this key for the relay of 21st Agents.
     ///
     /// # Errors
-    /// Where the key cannot be one: empty, or with a space or a line break in it.
+    /// If the key is empty, or contains a space or a line break.
     #[cfg(feature = "http")]
     pub fn new(key: impl Into<String>) -> Result<Self, Error> {
         Self::builder().api_key(key).build()
     }
 
-    /// A client of a relay that says where it is and which key it accepts, such as the local relay of a test.
+    /// Creates a client of a relay that provides its own URL and key, such as the local relay of a test.
     ///
     /// ```
     /// use twentyfirst_client::AgentClient;
@@ -74,25 +75,25 @@ impl AgentClient {
     /// # }
     /// ```
     ///
-    /// For other settings beside these see [`AgentClientBuilder::relay`].
+    /// For further settings see [`AgentClientBuilder::relay`].
     ///
     /// # Errors
-    /// Where the key cannot be one, or the URL is not one.
+    /// If the key or the URL is invalid.
     #[cfg(feature = "http")]
     pub fn of(relay: &impl twentyfirst_protocol::RelayAccess) -> Result<Self, Error> {
         Self::builder().relay(relay).build()
     }
 
-    /// A client with the key in `API_KEY_21ST`, for the relay in `RELAY_BASE_URL` where that is set.
+    /// Creates a client with the key in `API_KEY_21ST`, for the relay in `RELAY_BASE_URL` if that is set.
     ///
     /// # Errors
-    /// Where the key is missing or cannot be one, or the URL is not one.
+    /// If the key is missing or invalid, or the URL is invalid.
     #[cfg(feature = "http")]
     pub fn from_env() -> Result<Self, Error> {
         Self::builder().env().build()
     }
 
-    /// Starts with the defaults, to change some of them.
+    /// Creates a builder with the defaults.
     pub fn builder() -> AgentClientBuilder {
         AgentClientBuilder::new()
     }
@@ -104,11 +105,12 @@ impl AgentClient {
         }
     }
 
-    /// The same client with other options, for some calls or for one: they take the place of all that it had. To change some of
-    /// them, begin with its own [`options`](Self::options).
+    /// Returns the same client with other options, for some calls or for one. They replace all its options: to change only some,
+    /// start from its own [`options`](Self::options).
     ///
     /// ```no_run
-    ///     /// use twentyfirst_client::{AgentClient, RetryPolicy};
+    /// use std::time::Duration;
+    /// use twentyfirst_client::{AgentClient, RetryPolicy};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let quick = client.options().deadline(Duration::from_secs(2)).retry(RetryPolicy::never());
@@ -125,7 +127,7 @@ impl AgentClient {
         }
     }
 
-    /// Runs an agent, and returns when its answer begins: [`Threads::run`], where everything about it stands.
+    /// Runs an agent, and returns when its answer begins. This is short for [`Threads::run`], which has the details.
     ///
     /// ```no_run
     /// use twentyfirst_client::AgentClient;
@@ -137,7 +139,7 @@ impl AgentClient {
     /// ```
     ///
     /// # Errors
-    /// As [`Threads::run`].
+    /// The same as for [`Threads::run`].
     pub fn run(
         &self,
         agent: impl Into<String>,
@@ -146,37 +148,37 @@ impl AgentClient {
         self.threads().run(agent, messages)
     }
 
-    /// Sandboxes, their files and their git repositories.
+    /// Returns the calls on sandboxes, their files and their git repositories.
     pub fn sandboxes(&self) -> Sandboxes {
         Sandboxes::new(self.clone())
     }
 
-    /// One sandbox, by its id: to call it without naming it each time.
+    /// Returns the calls on one sandbox, so that its id need not be repeated.
     pub fn sandbox(&self, sandbox_id: impl IntoId<SandboxId>) -> SandboxHandle {
         SandboxHandle::new(self, sandbox_id)
     }
 
-    /// Threads, and running agents in them.
+    /// Returns the calls on threads, and on the runs of agents in them.
     pub fn threads(&self) -> Threads {
         Threads::new(self.clone())
     }
 
-    /// Tokens for browsers.
+    /// Returns the calls that create tokens for browsers.
     pub fn tokens(&self) -> Tokens {
         Tokens::new(self.clone())
     }
 
-    /// Vaults and the credentials in them.
+    /// Returns the calls on vaults and the credentials in them.
     pub fn vaults(&self) -> Vaults {
         Vaults::new(self.clone())
     }
 
-    /// Where the relay is.
+    /// Returns the base URL of the relay.
     pub fn base_url(&self) -> &BaseUrl {
         &self.relay.base_url
     }
 
-    /// Makes a call of any operation: one of [`protocol`](crate::protocol), or one of your own.
+    /// Calls any operation: one of [`protocol`](crate::protocol), or one of your own.
     ///
     /// ```no_run
     /// use twentyfirst_client::AgentClient;
@@ -190,7 +192,7 @@ impl AgentClient {
     /// ```
     ///
     /// # Errors
-    /// All of [`Error`]. A response that is held in memory is limited to 32 MiB, unless the builder says otherwise.
+    /// Every kind of [`Error`]. A response that is held in memory is limited to 32 MiB, unless the builder sets another limit.
     pub fn call<O>(&self, operation: O) -> Call<O, O::Output>
     where
         O: Operation + Send + Sync + 'static,
@@ -199,25 +201,21 @@ impl AgentClient {
         Call::of(self, Ok(operation))
     }
 
-    /// Makes any operation, which stays the caller's: as [`call`](Self::call), for one that is used again.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+    /// Calls any operation by reference. Unlike [`call`](Self::call), it lets you use the operation again.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// The same as for [`call`](Self::call).
     pub async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
         let flow = ExecuteFlow::new(operation, &self.options, seed())?;
         let (output, _) = self.drive(&O::ROUTE, flow).await?;
         Ok(output)
     }
 
-    /// Makes an operation whose answer's body is left open, such as reading a large file. For the answers of agents,
+    /// Calls an operation and leaves the body of the response open, for example to read a large file. For the answers of agents,
     /// see [`Threads::run`](crate::Threads::run).
     ///
-    /// Dropping the future closes the exchange at once and sends nothing.
-    ///
     /// # Errors
-    /// All of [`Error`]. What breaks later, while the body is read, is an error of the body.
+    /// Every kind of [`Error`]. Later failures, while the body is read, are errors of the body.
     pub async fn open<O: StreamingOperation>(
         &self,
         operation: &O,
@@ -227,14 +225,12 @@ impl AgentClient {
         Ok((output, stream.into_body()))
     }
 
-    /// Makes an operation whose request's body is not held in memory, such as writing a large file. It is sent once: a
-    /// body that streams cannot be sent again.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+    /// Calls an operation whose request body is not held in memory, for example to write a large file. It is sent only once,
+    /// because a streaming body cannot be repeated.
     ///
     /// # Errors
-    /// All of [`Error`]; also if `body` is longer or shorter than the operation says, or than it says itself where the operation
-    /// says nothing.
+    /// Every kind of [`Error`]. Also if `body` is longer or shorter than the operation's length or, if the operation has none,
+    /// than its own exact size.
     pub async fn upload<O: UploadOperation>(
         &self,
         operation: &O,
@@ -250,7 +246,7 @@ impl AgentClient {
         let response = trace::operation(&O::ROUTE, self.relay.exchange(request, timeouts)).await?;
         let (head, body) = response.into_parts();
         let body = if head.status.is_success() {
-            body.collect_up_to(self.relay.answer_limit).await?
+            body.collect_up_to(self.relay.response_limit).await?
         } else {
             body.read_beginning(ERROR_BODY).await.bytes
         };
@@ -259,20 +255,18 @@ impl AgentClient {
             .map_err(|error| Error::from(error).redacted(&self.relay))
     }
 
-    /// Sends any request to the relay: path and query are put behind the base URL, and the key is added. The answer
-    /// comes whatever its status. It is sent once, with the timeouts of a stream.
-    ///
-    /// Dropping the future closes the exchange at once and sends nothing.
+    /// Sends any request to the relay. Path and query are appended to the base URL, and the key is added. Returns the response
+    /// whatever its status. The request is sent only once, with the timeouts of a stream.
     ///
     /// # Errors
-    /// Where there is no answer.
+    /// If there is no response.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         self.relay
             .exchange(request, self.options.timeouts(Timeouts::stream()))
             .await
     }
 
-    /// Plays a flow to its end, and passes over what it hands out before: its output, and the stream that is open then.
+    /// Drives a flow to its end and ignores its items. Returns its output, and the stream that is open then.
     pub(crate) async fn drive<F, T, E>(
         &self,
         route: &Route,
@@ -285,7 +279,7 @@ impl AgentClient {
         self.finish(route, Driver::new(&self.relay, flow)).await
     }
 
-    /// Plays a flow that has begun to its end.
+    /// Drives a flow that has already begun to its end.
     pub(crate) async fn finish<F, T, E>(
         &self,
         route: &Route,
@@ -308,7 +302,7 @@ impl AgentClient {
         }
     }
 
-    /// The timeouts and retries of its calls, and how it follows runs. They can be copied and changed: see
+    /// Returns the options of its calls: timeouts, retries, and how runs are followed. Copy and change them for
     /// [`with_options`](Self::with_options).
     pub fn options(&self) -> &CallOptions {
         &self.options
@@ -319,8 +313,8 @@ impl AgentClient {
     }
 }
 
-/// A number that differs from call to call and from process to process: delays are spread and messages named by it, nothing is kept
-/// secret.
+/// Returns a number that differs between calls and between processes. It spreads delays and names messages; it is not fit for
+/// secrets.
 pub(crate) fn seed() -> u64 {
     RandomState::new().hash_one(())
 }

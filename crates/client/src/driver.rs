@@ -14,26 +14,32 @@ use twentyfirst_protocol::flow::{self, Failure, Flow, Now, Sent, Slot, Step};
 use twentyfirst_transport::{Body, Collect, ReadBeginning, ResponseFuture};
 
 use crate::credentials::TokenError;
-use crate::looks::{Common, Follower};
 use crate::relay::{ERROR_BODY, Relay};
+use crate::thread_lists::{Follower, SharedError};
 
 /// Drives a [`Flow`] over the client's transport.
 ///
-/// What is under way lives here and not in a future, so that a future which polls this can be dropped, and nothing is
-/// lost.
+/// ```text
+///   flow ── Step::Send ──► follower or relay ──► transport ──► `stream` or `exchange` ── flow::Event ──► flow
+///        ── Step::Wait ──► polls `exchange`, `stream` and `timer`, in this order, until one has news
+///        ── Step::Item, Step::Done ──► the caller of `poll_event`
+/// ```
+///
+/// Everything under way is a field here and not a local of a future. So a future that polls the driver can be dropped without
+/// losing anything.
 pub(crate) struct Driver<F> {
     relay: Arc<Relay>,
     flow: F,
     stream: Stream,
     exchange: Exchange,
     timer: Option<Timer>,
-    /// How many bytes of streams came since this was last asked.
+    /// The number of stream bytes received since [`take_bytes`](Self::take_bytes) was last called.
     bytes: u64,
-    /// Of a run that is followed: who else is in its sandbox.
+    /// Set for a followed run: shares requests with the other runs in its sandbox.
     follower: Option<Follower>,
 }
 
-/// What a flow came to tell.
+/// A result of polling the driver.
 pub(crate) enum Event<I, O> {
     Item(I),
     Done(O),
@@ -48,7 +54,7 @@ enum Stream {
 enum Exchange {
     None,
     Sent(ResponseFuture),
-    // Boxed: a run is read for minutes, and asked for rarely.
+    // Boxed, because a run is read for minutes and exchanges beside it are rare.
     Reading(Box<(Parts, Collect)>),
     ReadingError(Box<(Parts, ReadBeginning)>),
 }
@@ -71,13 +77,13 @@ impl<F: Flow> Driver<F> {
         }
     }
 
-    /// The same, of a run in this sandbox.
+    /// Marks the driver as following a run in this sandbox.
     pub(crate) fn in_sandbox(mut self, sandbox: &SandboxId) -> Self {
-        self.follower = Some(self.relay.looks.follow(sandbox));
+        self.follower = Some(self.relay.thread_lists.follow(sandbox));
         self
     }
 
-    /// A flow whose stream is open.
+    /// Creates a driver for a flow whose stream is already open.
     pub(crate) fn with_stream(relay: &Arc<Relay>, flow: F, body: Body) -> Self {
         Self {
             stream: Stream::Open(Response::new(body)),
@@ -101,7 +107,7 @@ impl<F: Flow> Driver<F> {
         &mut self.flow
     }
 
-    /// The next item, or the output. After the output it is not to be polled again.
+    /// Returns the next item or the output. It must not be polled again after the output.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<F::Item, F::Output>> {
         loop {
             match self.flow.poll(self.now()) {
@@ -137,7 +143,7 @@ impl<F: Flow> Driver<F> {
         }
     }
 
-    /// The stream that is open when the flow has ended, with its head.
+    /// Returns the stream that is open at the end of the flow, with its head.
     pub(crate) fn into_stream(self) -> Response<Body> {
         match self.stream {
             Stream::Open(response) => response,
@@ -159,7 +165,7 @@ impl<F: Flow> Driver<F> {
         }
     }
 
-    /// Whether there was news.
+    /// Returns whether the flow was given an event.
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> bool {
         let (head, result) = match &mut self.exchange {
             Exchange::None => return false,
@@ -168,7 +174,7 @@ impl<F: Flow> Driver<F> {
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     self.exchange = if head.status.is_success() {
-                        let limit = self.relay.answer_limit;
+                        let limit = self.relay.response_limit;
                         Exchange::Reading(Box::new((head, body.collect_up_to(limit))))
                     } else {
                         Exchange::ReadingError(Box::new((head, body.read_beginning(ERROR_BODY))))
@@ -201,7 +207,7 @@ impl<F: Flow> Driver<F> {
         true
     }
 
-    /// Whether there was news.
+    /// Returns whether the flow was given an event.
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> bool {
         match &mut self.stream {
             Stream::None => return false,
@@ -244,7 +250,7 @@ impl<F: Flow> Driver<F> {
         true
     }
 
-    /// Whether the moment has come.
+    /// Returns whether the deadline has passed.
     fn poll_timer(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> bool {
         let Some(at) = until else {
             self.timer = None;
@@ -252,7 +258,8 @@ impl<F: Flow> Driver<F> {
         };
         let runtime = &self.relay.runtime;
         loop {
-            // Most moments become later with every piece of a stream: the timer is set again only when it fires.
+            // Most deadlines move further away with every piece of a stream. So the timer is not reset each time but only when it
+            // fires: it may fire early, never late.
             let timer = match &mut self.timer {
                 Some(timer) if timer.at <= at => timer,
                 timer => timer.insert(Timer {
@@ -278,9 +285,11 @@ fn failure(error: twentyfirst_transport::Error) -> Failure {
     } else {
         Sent::No
     };
-    let own = Common::of(&error);
+    // A shared list wraps its error, which would hide the kind of the original.
+    let own = SharedError::of(&error);
     let token_error: Option<&TokenError> = own.source().and_then(|source| source.downcast_ref());
     let is_refused = token_error.is_some_and(TokenError::is_permanent);
+    // Both would fail again in the same way, so a flow must not retry them.
     let is_permanent = is_refused || own.is_body_limit();
     let failure = Failure::new(sent, error);
     if is_permanent {

@@ -22,12 +22,12 @@ use crate::credentials::TokenError;
 use crate::relay::Relay;
 use crate::transfer::TransferError;
 
-/// Why a call or a run failed.
+/// The error of a call or a run.
 ///
-/// Ask it what you need to know: [`status`](Self::status) and [`code`](Self::code) of the answer,
-/// [`maybe_sent`](Self::maybe_sent) where there is none, [`created`](Self::created) for what exists, and costs, all the
-/// same. `Display` is one clause; the causes beneath are in [`source`](StdError::source). No key, token or
-/// environment value is ever shown.
+/// Its methods return the details: [`status`](Self::status) and [`code`](Self::code) of an error response,
+/// [`maybe_sent`](Self::maybe_sent) if there was no response, and [`created`](Self::created) for what exists, and costs money, in
+/// spite of the error. `Display` is one clause; the causes are in [`source`](StdError::source). No key, token or environment
+/// value is ever shown.
 #[derive(Debug)]
 pub struct Error {
     /// Boxed, so that results stay small.
@@ -45,7 +45,7 @@ struct Inner {
     answers: Vec<Answered>,
 }
 
-/// In the order of a call's life.
+/// The kinds of errors, in the order of a call's life.
 #[derive(Debug)]
 enum Kind {
     InvalidRequest(InvalidRequest),
@@ -62,21 +62,21 @@ enum Kind {
     RunCancelled,
     RunLost(Lost),
     StreamUnfinished,
-    /// Of this thread.
+    /// The thread of the other run.
     OtherRun(ThreadId),
     RunStarting,
     MessageTooLong(AssembleError),
-    /// The last of the answers says why.
+    /// The last of the answers has the reason.
     NoValue,
     NotReplayable(Option<Box<dyn StdError + Send + Sync>>),
     Budget {
-        /// What was to be done with it, in one word.
-        to_be: &'static str,
+        /// The failed action, as a participle.
+        action: &'static str,
         cause: Box<dyn StdError + Send + Sync>,
     },
     NotSupervised(Option<Box<dyn StdError + Send + Sync>>),
-    /// Of this run.
-    EndNotTold(String, Option<Box<dyn StdError + Send + Sync>>),
+    /// The id of the run.
+    OnEndFailed(String, Option<Box<dyn StdError + Send + Sync>>),
     OpenRunsUnknown(Box<dyn StdError + Send + Sync>),
     Process(ProcessError),
     NoPreview(PreviewError),
@@ -84,7 +84,7 @@ enum Kind {
 }
 
 impl Error {
-    /// The status of the answer, where there is one.
+    /// Returns the status of the response, if there is one.
     pub fn status(&self) -> Option<StatusCode> {
         match &self.inner.kind {
             Kind::Response(error) => Some(error.status()),
@@ -92,12 +92,12 @@ impl Error {
         }
     }
 
-    /// What the relay calls the error, where it says.
+    /// Returns the relay's code for the error, if the response has one.
     pub fn code(&self) -> Option<&ErrorCode> {
         self.api_error()?.code()
     }
 
-    /// The relay's answer, if it was one that says no: with its message, its extra members and its body's beginning.
+    /// Returns the relay's error response, if there was one: its message, its extra members and the beginning of its body.
     pub fn api_error(&self) -> Option<&ApiError> {
         match &self.inner.kind {
             Kind::Response(ResponseError::Api(error)) => Some(error),
@@ -105,8 +105,7 @@ impl Error {
         }
     }
 
-    /// The relay's answer, if it has a status of success and is not understood: with what does not fit, and its body's
-    /// beginning.
+    /// Returns the details of a response that has a success status but cannot be decoded, with the beginning of its body.
     pub fn invalid_response(&self) -> Option<&InvalidResponse> {
         match &self.inner.kind {
             Kind::Response(ResponseError::InvalidResponse(error)) => Some(error),
@@ -114,7 +113,7 @@ impl Error {
         }
     }
 
-    /// The rule that a request broke, if it was not sent because of it.
+    /// Returns the rule that the request broke, if it was not sent because of it.
     pub fn invalid_request(&self) -> Option<&InvalidRequest> {
         match &self.inner.kind {
             Kind::InvalidRequest(error) => Some(error),
@@ -122,8 +121,8 @@ impl Error {
         }
     }
 
-    /// The setting of the transport that cannot be used, if the client was not made because of it: a proxy that the
-    /// environment names.
+    /// Returns the invalid setting of the transport, if the client was not created because of it: a proxy named by the
+    /// environment.
     pub fn invalid_setting(&self) -> Option<&InvalidSetting> {
         match &self.inner.kind {
             Kind::InvalidSetting(error) => Some(error),
@@ -131,35 +130,35 @@ impl Error {
         }
     }
 
-    /// Whether an answer goes on, but cannot be replayed elsewhere: the store of the run log has failed, or what stands there cannot
-    /// be read. The cause is in [`source`](StdError::source).
+    /// Whether an answer goes on but cannot be replayed elsewhere: the store of the run log failed, or its contents cannot be
+    /// read. The cause is in [`source`](StdError::source).
     pub fn is_not_replayable(&self) -> bool {
         matches!(self.inner.kind, Kind::NotReplayable(_))
     }
 
-    /// Whether a [budget](crate::backend::Budget) could not be asked, or not be told what a run has cost. The cause is in
+    /// Whether a [budget](crate::backend::Budget) could not be checked, or could not record the cost of a run. The cause is in
     /// [`source`](StdError::source).
     pub fn is_budget_unavailable(&self) -> bool {
         matches!(self.inner.kind, Kind::Budget { .. })
     }
 
-    /// Whether runs go on that no other instance finds should this one end: the store of the run log has failed. The cause is in
+    /// Whether runs go on that no other instance would find if this one ended: the store of the run log failed. The cause is in
     /// [`source`](StdError::source).
     pub fn is_not_supervised(&self) -> bool {
         matches!(self.inner.kind, Kind::NotSupervised(_))
     }
 
-    /// The id of a run whose end [`ChatHandler::on_end`](crate::backend::ChatHandler::on_end) could not be told: it failed, as
-    /// [`source`](StdError::source) says, or has panicked. It is called again.
-    pub fn end_not_told(&self) -> Option<&str> {
+    /// Returns the id of a run for which [`ChatHandler::on_end`](crate::backend::ChatHandler::on_end) failed or panicked. Its
+    /// error is in [`source`](StdError::source). The function is called again.
+    pub fn on_end_failed(&self) -> Option<&str> {
         match &self.inner.kind {
-            Kind::EndNotTold(run, _) => Some(run),
+            Kind::OnEndFailed(run, _) => Some(run),
             _ => None,
         }
     }
 
-    /// Whether something that the request names is not there: a 404, or a file that was to be read and does not exist, for which the relay has a
-    /// 500. See [`ApiError::is_not_found`] for the rule.
+    /// Whether something that the request names does not exist: a 404, or the relay's 500 for reading a missing file. See
+    /// [`ApiError::is_not_found`] for the rule.
     pub fn is_not_found(&self) -> bool {
         match self.api_error() {
             Some(error) => error.is_not_found(),
@@ -167,12 +166,12 @@ impl Error {
         }
     }
 
-    /// Whether the same call can succeed when it is made again later: there was no response in time or no connection, or the relay has
-    /// responded with a status that passes and no code that stays. See [`Prospect`] for the table.
+    /// Whether the same call may succeed later: no response arrived in time, there was no connection, or the relay responded with
+    /// a temporary status and no permanent code. See [`Prospect`] for the table.
     ///
-    /// It does not say that making it again is safe: where [`maybe_sent`](Self::maybe_sent) is `true`, the call may have had its effect. The
-    /// client has already tried again where that was safe, [`attempts`](Self::attempts) times. A run that failed, was cancelled or is lost
-    /// is not retryable: it is another run that would be started.
+    /// It does not say that repeating the call is safe: if [`maybe_sent`](Self::maybe_sent) is `true`, it may have taken effect.
+    /// The client has already retried where that was safe; see [`attempts`](Self::attempts). A run that failed, was cancelled or
+    /// is lost is not retryable, because repeating the call would start another run.
     pub fn is_retryable(&self) -> bool {
         match &self.inner.kind {
             Kind::Response(ResponseError::Api(error)) => {
@@ -186,21 +185,21 @@ impl Error {
         }
     }
 
-    /// Whether an agent gave no value of the type that was asked for, and none when it was asked again: see
-    /// [`answers`](Self::answers) for what it said.
+    /// Whether an agent gave no value of the requested type, not even when it was asked again. See [`answers`](Self::answers) for
+    /// its texts.
     pub fn is_no_value(&self) -> bool {
         matches!(self.inner.kind, Kind::NoValue)
     }
 
-    /// Returns the runs that were made for a [value](crate::Typed) before the call failed, the first one first: what they said, used and
+    /// Returns the runs that were made for a [value](crate::Typed) before the call failed, first to last: their texts, usage and
     /// cost. Empty for other calls.
     pub fn answers(&self) -> &[Answered] {
         &self.inner.answers
     }
 
-    /// Whether the relay does not accept the key or token: it answered 401 or 403.
+    /// Whether the relay rejected the key or token, with 401 or 403.
     ///
-    /// A token URL that refuses to give a token is something else: [`TokenError::status`] tells its status.
+    /// A token URL that refuses to give a token is a different error: see [`TokenError::status`].
     pub fn is_unauthorized(&self) -> bool {
         matches!(
             self.status(),
@@ -208,30 +207,31 @@ impl Error {
         )
     }
 
-    /// Whether the relay takes no more requests for now: 429. [`retry_after`](Self::retry_after) tells for how long, where the relay said so.
+    /// Whether the relay limits the rate of requests: 429. [`retry_after`](Self::retry_after) returns the delay, if the relay
+    /// named one.
     pub fn is_rate_limited(&self) -> bool {
         self.status() == Some(StatusCode::TOO_MANY_REQUESTS)
     }
 
-    /// Whether it is the relay's 409: the thing exists already, or is in a state that forbids this.
+    /// Whether the relay responded with 409: the resource exists already, or its state does not allow the call.
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(StatusCode::CONFLICT)
     }
 
-    /// Whether there was no connection to the relay.
+    /// Whether no connection to the relay could be made.
     pub fn is_connect(&self) -> bool {
         self.transport_error()
             .is_some_and(twentyfirst_transport::Error::is_connect)
     }
 
-    /// Why there was no token to send the request with, where the client gets tokens from somewhere: see
+    /// Returns the reason why there was no token for the request, for a client that fetches its tokens: see
     /// [`token_url`](crate::AgentClientBuilder::token_url).
     pub fn token_error(&self) -> Option<&TokenError> {
         self.transport_error()?.source()?.downcast_ref()
     }
 
-    /// Whether a time limit struck: a timeout of an exchange, the deadline of the call, one of the limits of following a run, that of
-    /// waiting for a port, or one of the relay's, which are 408 (as `command_timeout` of a command) and 504.
+    /// Whether a time limit was exceeded: a timeout of an exchange, the deadline of the call, a limit of following a run or of
+    /// waiting for a port, or one of the relay's limits, which are 408 (such as `command_timeout` of a command) and 504.
     pub fn is_timeout(&self) -> bool {
         let deadline =
             |lost: &Lost| matches!(lost.reason, LostReason::Deadline | LostReason::Silence);
@@ -252,26 +252,26 @@ impl Error {
                 .is_some_and(twentyfirst_transport::Error::is_timeout)
     }
 
-    /// Which timeout struck, and how long it was; `None` for the deadline of the call, which is none of an exchange.
+    /// Returns the timeout of an exchange that was exceeded, and its length. `None` for the deadline of the call.
     pub fn timeout(&self) -> Option<Timeout> {
         self.transport_error()?.timeout()
     }
 
-    /// Whether the answer, or the message of a run, was longer than the client holds in memory.
-    pub fn is_answer_limit(&self) -> bool {
+    /// Whether the response, or the message of a run, exceeded the client's memory limit.
+    pub fn is_response_limit(&self) -> bool {
         matches!(self.inner.kind, Kind::MessageTooLong(_))
             || self
                 .transport_error()
                 .is_some_and(twentyfirst_transport::Error::is_body_limit)
     }
 
-    /// Whether a run was not started because its thread is streaming: see
+    /// Whether a run was not started because its thread is already streaming: see
     /// [`StartRun::look_first`](crate::StartRun::look_first).
     pub fn is_thread_streaming(&self) -> bool {
         matches!(self.inner.kind, Kind::ThreadStreaming)
     }
 
-    /// The sandbox and both agents, if a run was not started because the sandbox belongs to another agent: see
+    /// Returns the sandbox and both agents, if a run was not started because the sandbox belongs to another agent: see
     /// [`StartRun::look_first`](crate::StartRun::look_first).
     pub fn other_agent(&self) -> Option<&OtherAgent> {
         match &self.inner.kind {
@@ -280,7 +280,7 @@ impl Error {
         }
     }
 
-    /// Whether a run ended by an error that the relay reported within its stream.
+    /// Whether a run ended with an error that the relay reported within its stream.
     pub fn is_run_failed(&self) -> bool {
         matches!(self.inner.kind, Kind::RunFailed(_))
     }
@@ -290,12 +290,12 @@ impl Error {
         matches!(self.inner.kind, Kind::RunCancelled)
     }
 
-    /// Whether it is not known what became of a run. It may go on, and cost; [`lost`](Self::lost) tells why and where.
+    /// Whether the end of a run is unknown. It may go on and cost money; [`lost`](Self::lost) has the reason and the ids.
     pub fn is_run_lost(&self) -> bool {
         self.lost().is_some()
     }
 
-    /// Why it is not known what became of a run, and where it is.
+    /// Returns the reason why the end of a run is unknown, and the ids of the run.
     pub fn lost(&self) -> Option<&Lost> {
         match &self.inner.kind {
             Kind::RunLost(lost) => Some(lost),
@@ -303,7 +303,7 @@ impl Error {
         }
     }
 
-    /// The thread whose run would have been ended instead of the one that was to be cancelled.
+    /// Returns the thread whose run would have been cancelled instead of the requested one.
     pub fn other_run(&self) -> Option<&ThreadId> {
         match &self.inner.kind {
             Kind::OtherRun(thread_id) => Some(thread_id),
@@ -311,8 +311,8 @@ impl Error {
         }
     }
 
-    /// Why a call about a [spawned process](crate::Process) has no result, where no exchange failed: it is gone, there is none of this
-    /// id, it takes no input.
+    /// Returns the reason why a call on a [spawned process](crate::Process) has no result although no exchange failed: the
+    /// process is gone, there is none with this id, or it takes no input.
     pub fn process_error(&self) -> Option<&ProcessError> {
         match &self.inner.kind {
             Kind::Process(error) => Some(error),
@@ -320,7 +320,7 @@ impl Error {
         }
     }
 
-    /// Why the address of a port in a sandbox is not known.
+    /// Returns the reason why the URL of a port in a sandbox is unknown.
     pub fn preview_error(&self) -> Option<&PreviewError> {
         match &self.inner.kind {
             Kind::NoPreview(error) => Some(error),
@@ -328,39 +328,39 @@ impl Error {
         }
     }
 
-    /// How long the relay asks to wait before another try, counted from its response; where it names a moment, and not what
-    /// time it has itself, from now.
+    /// Returns the delay that the relay asked for before another attempt, counted from its response. If it named a date without
+    /// its own time, the delay counts from now.
     pub fn retry_after(&self) -> Option<Duration> {
         Some(self.api_error()?.retry_after()?.delay(SystemTime::now()))
     }
 
-    /// Whether the request, in any of its attempts, may have reached the relay. Where this is `false`, it surely had no effect.
+    /// Whether the request may have reached the relay in any of its attempts. If `false`, it certainly had no effect.
     pub fn maybe_sent(&self) -> bool {
         self.inner.sent == Sent::Maybe
     }
 
-    /// How often the request that failed was tried.
+    /// Returns the number of attempts at the failed request.
     pub fn attempts(&self) -> u32 {
         self.inner.attempts
     }
 
-    /// Why it was not tried again, where that had to be decided.
+    /// Returns the reason why the request was not retried, if a retry was considered.
     pub fn give_up(&self) -> Option<GiveUp> {
         self.inner.give_up
     }
 
-    /// What exists because of the call although it failed: a new sandbox, a new thread. It costs until it is deleted,
-    /// and can be used.
+    /// Returns the sandbox and the thread that were created before the call failed. They can be used, and cost money until they
+    /// are deleted.
     pub fn created(&self) -> &Created {
         &self.inner.created
     }
 
-    /// The files that were surely written before the request that failed, where many are written in several requests.
+    /// Returns the files that were certainly written before the failed request, when files are written in several requests.
     pub fn written(&self) -> &[WrittenFile] {
         &self.inner.written
     }
 
-    /// What is wrong with a file or a directory on this machine, or in the archive of a sandbox, if a
+    /// Returns the problem with a file or directory on this machine, or with the archive of a sandbox, if a
     /// [transfer](crate::transfer) failed because of it.
     pub fn transfer_error(&self) -> Option<&TransferError> {
         match &self.inner.kind {
@@ -369,7 +369,7 @@ impl Error {
         }
     }
 
-    /// The same of a call that also wrote these.
+    /// Adds the files that the call wrote before it failed.
     pub(crate) fn after_writing(mut self, written: Vec<WrittenFile>) -> Self {
         if !written.is_empty() {
             self.inner.sent = Sent::Maybe;
@@ -378,7 +378,7 @@ impl Error {
         self
     }
 
-    /// The same of a call that had sent nothing.
+    /// Marks the error as one of a call that had sent nothing.
     pub(crate) fn not_sent(mut self) -> Self {
         self.inner.sent = Sent::No;
         self
@@ -388,12 +388,12 @@ impl Error {
         Kind::RunFailed(RunEnd::Failed(text)).into()
     }
 
-    /// No value in the last of these answers.
+    /// Creates the error for a run whose last answer holds no value.
     pub(crate) fn no_value() -> Self {
         Kind::NoValue.into()
     }
 
-    /// The same for a call that has made these runs, and this before.
+    /// Adds what the call created, and the runs that it made, before it failed.
     pub(crate) fn with_answers(mut self, created: Created, answers: Vec<Answered>) -> Self {
         if self.inner.created.is_empty() {
             self.inner.created = created;
@@ -414,12 +414,12 @@ impl Error {
         Kind::RunLost(lost).into()
     }
 
-    /// A stream that ended without a word of how its message ends.
+    /// Creates the error for a stream that ended before its message did.
     pub(crate) fn stream_unfinished() -> Self {
         Kind::StreamUnfinished.into()
     }
 
-    /// The same with the client's key or token masked, should the relay repeat it.
+    /// Masks the client's key or token, in case the relay repeats it.
     pub(crate) fn redacted(self, relay: &Relay) -> Self {
         let inner = *self.inner;
         let kind = match inner.kind {
@@ -439,33 +439,33 @@ impl Error {
         Kind::MessageTooLong(error).into()
     }
 
-    /// An answer whose log has failed.
+    /// Creates the error for an answer whose log failed.
     pub(crate) fn not_replayable(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
         Kind::NotReplayable(cause).into()
     }
 
-    /// A budget that could not be `asked`, or not be `told`.
+    /// Creates the error for a budget that could not be used. `action` is a participle: the budget could not be `checked`.
     pub(crate) fn budget_unavailable(
-        to_be: &'static str,
+        action: &'static str,
         cause: Box<dyn StdError + Send + Sync>,
     ) -> Self {
-        Kind::Budget { to_be, cause }.into()
+        Kind::Budget { action, cause }.into()
     }
 
-    /// Runs that no other instance finds.
+    /// Creates the error for runs that no other instance would find.
     pub(crate) fn not_supervised(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
         Kind::NotSupervised(cause).into()
     }
 
-    /// A run whose end could not be told; without a cause, because the function that is told of it has panicked.
-    pub(crate) fn new_end_not_told(
+    /// Creates the error for a run whose `on_end` function failed or, without a cause, panicked.
+    pub(crate) fn new_on_end_failed(
         run: &str,
         cause: Option<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Kind::EndNotTold(run.to_owned(), cause).into()
+        Kind::OnEndFailed(run.to_owned(), cause).into()
     }
 
-    /// A store that does not tell which runs are open.
+    /// Creates the error for a store that cannot list the open runs.
     pub(crate) fn open_runs_unknown(cause: Box<dyn StdError + Send + Sync>) -> Self {
         Kind::OpenRunsUnknown(cause).into()
     }
@@ -479,7 +479,7 @@ impl Error {
 }
 
 impl Kind {
-    /// Whether a request may have arrived, where no exchange tells.
+    /// Returns whether a request may have arrived, for errors without an exchange that knows better.
     fn sent(&self) -> Sent {
         match self {
             Self::InvalidRequest(_)
@@ -506,7 +506,7 @@ impl Kind {
             | Self::NotSupervised(_)
             | Self::Process(_)
             | Self::NoPreview(_)
-            | Self::EndNotTold(..)
+            | Self::OnEndFailed(..)
             | Self::Transfer(_) => Sent::Maybe,
         }
     }
@@ -638,12 +638,12 @@ impl fmt::Display for Error {
             Kind::InvalidRequest(error) => write!(f, "the request is invalid: {error}")?,
             Kind::InvalidSetting(error) => write!(f, "the client cannot be made: {error}")?,
             Kind::Transport(_) if self.token_error().is_some() => {
-                f.write_str("there is no token to send the request with")?;
+                f.write_str("no token could be obtained for the request")?;
             }
             Kind::Transport(error) => error.fmt(f)?,
             Kind::Other(_) if !self.maybe_sent() => f.write_str("the request could not be sent")?,
-            Kind::Other(_) => f.write_str("there is no answer")?,
-            Kind::Deadline(deadline) => write!(f, "the deadline of {deadline:?} is over")?,
+            Kind::Other(_) => f.write_str("no response was received")?,
+            Kind::Deadline(deadline) => write!(f, "the call exceeded its {deadline:?} deadline")?,
             Kind::ThreadStreaming => f.write_str("the thread is already streaming")?,
             Kind::OtherAgent(other) => other.fmt(f)?,
             Kind::Response(error) => error.fmt(f)?,
@@ -651,26 +651,22 @@ impl fmt::Display for Error {
             Kind::RunFailed(end) => write!(f, "the run {end}")?,
             Kind::RunCancelled => f.write_str("the run was cancelled")?,
             Kind::RunLost(lost) => lost.fmt(f)?,
-            Kind::StreamUnfinished => {
-                f.write_str(
-                    "the stream ended before its message: neither `finish` nor `[DONE]` came",
-                )?;
-            }
-            Kind::OtherRun(thread_id) => {
-                write!(
-                    f,
-                    "cancelling would end the run of thread {}",
-                    shown(thread_id.as_str())
-                )?;
-            }
-            Kind::RunStarting => {
-                f.write_str("the run was still starting when the time for cancelling it was over")?;
-            }
+            Kind::StreamUnfinished => f.write_str(
+                "the stream ended before its message did: neither `finish` nor `[DONE]` came",
+            )?,
+            Kind::OtherRun(thread_id) => write!(
+                f,
+                "cancelling would end the newer run of thread {} instead: to end that one, name it",
+                shown(thread_id.as_str())
+            )?,
+            Kind::RunStarting => f.write_str(
+                "timed out cancelling: the run was still starting and may have started since; cancel it again",
+            )?,
             Kind::MessageTooLong(_) => {
-                f.write_str("the message is longer than is held in memory")?;
+                f.write_str("the message exceeds the memory limit")?;
             }
             Kind::NoValue => {
-                f.write_str("the agent gave no value of the type that was asked for, and none when it was asked again")?;
+                f.write_str("the agent gave no value of the requested type, even when asked again")?;
                 if let Some(problem) = self.problem() {
                     write!(f, ": {problem}")?;
                 }
@@ -678,33 +674,34 @@ impl fmt::Display for Error {
             Kind::NotReplayable(_) => {
                 f.write_str("the answer goes on, but other instances cannot replay it")?;
             }
-            Kind::Budget { to_be, .. } => write!(f, "the budget could not be {to_be}")?,
+            Kind::Budget { action, .. } => write!(f, "the budget could not be {action}")?,
             Kind::NotSupervised(_) => f.write_str(
-                "runs go on, but other instances would not find them should this one end",
+                "runs go on, but no other instance would find them if this one ended",
             )?,
-            Kind::EndNotTold(run, cause) => {
+            Kind::OnEndFailed(run, cause) => {
                 let what = match cause {
                     Some(_) => "failed",
                     None => "panicked",
                 };
-                write!(f, "on_end {what} for {}, and is called again", shown(run))?;
+                write!(f, "on_end {what} for {} and will be called again", shown(run))?;
             }
             Kind::Transfer(error) => error.fmt(f)?,
             Kind::OpenRunsUnknown(_) => {
-                f.write_str("the store of the run log does not tell which runs are open")?;
+                f.write_str("the run log's store could not list the open runs")?;
             }
             Kind::Process(error) => error.fmt(f)?,
             Kind::NoPreview(error) => error.fmt(f)?,
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
-            write!(f, " (it asks to wait for {} s)", delay.as_secs_f64())?;
+            write!(
+                f,
+                " (it asked for a delay of {} s)",
+                delay.as_secs_f64()
+            )?;
         }
         if let Some(last) = self.inner.written.last() {
             let (count, last) = (self.inner.written.len(), shown(&last.path));
-            write!(
-                f,
-                " (files written before: {count}, the last of them {last})"
-            )?;
+            write!(f, " (files written before: {count}, the last one {last})")?;
         }
         match (
             &self.inner.created.sandbox_id,
@@ -728,7 +725,7 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.inner.kind {
-            // These are shown by `Display` as they are; their own sources come next.
+            // `Display` shows these errors themselves, so the chain continues with their sources.
             Kind::InvalidSetting(error) => error.source(),
             Kind::Transport(error) => error.source(),
             Kind::Transfer(error) => error.source(),
@@ -739,12 +736,12 @@ impl StdError for Error {
             Kind::MessageTooLong(error) => Some(error),
             Kind::NotReplayable(Some(cause))
             | Kind::NotSupervised(Some(cause))
-            | Kind::EndNotTold(_, Some(cause))
+            | Kind::OnEndFailed(_, Some(cause))
             | Kind::OpenRunsUnknown(cause)
             | Kind::Budget { cause, .. } => Some(&**cause),
             Kind::NotReplayable(None)
             | Kind::NotSupervised(None)
-            | Kind::EndNotTold(_, None)
+            | Kind::OnEndFailed(_, None)
             | Kind::InvalidRequest(_)
             | Kind::Deadline(_)
             | Kind::ThreadStreaming

@@ -13,7 +13,7 @@ use crate::client::{AgentClient, seed};
 use crate::in_sandbox::{InSandbox, in_sandbox};
 use crate::transfer::{DownloadDir, DownloadFile, Transferred, UploadDir, UploadFile, write_parts};
 
-/// Files in sandboxes: from [`Sandboxes::files`](crate::Sandboxes::files). Relative paths are under `/root`.
+/// The calls on files in sandboxes. [`Sandboxes::files`](crate::Sandboxes::files) returns it. Relative paths are under `/root`.
 #[derive(Debug, Clone)]
 pub struct Files {
     client: AgentClient,
@@ -25,40 +25,42 @@ impl Files {
     }
 }
 
-/// Files in one sandbox: from [`SandboxHandle::files`](crate::SandboxHandle::files). Relative paths are under `/root`.
+/// The calls on files in one sandbox. [`SandboxHandle::files`](crate::SandboxHandle::files) returns it. Relative paths are under
+/// `/root`.
 #[derive(Debug, Clone)]
 pub struct SandboxFiles(pub(crate) InSandbox);
 
 in_sandbox! {
     Files, SandboxFiles;
 
-    /// Writes text files in their order, with the directories that they need: pairs of path and text, each path only once.
+    /// Writes text files in the given order, and creates the directories that they need. `files` are pairs of path and text; each
+    /// path may occur only once.
     ///
-    /// The relay takes 10 MiB a request: what is more is sent in several, one after the other, and a file that is too long for
-    /// one is streamed. Sizes are UTF-16 code units.
+    /// The relay accepts 10 MiB per request, counted in UTF-16 code units. Larger lists are sent in several requests, one after
+    /// the other, and a file that is too long for one request is streamed.
     ///
     /// # Errors
-    /// Without any file, and with the same path twice, the request is invalid and nothing is sent. Where one of several requests
-    /// fails, [`Error::written`](crate::Error::written) tells what the ones before it wrote.
+    /// Without any file, or with the same path twice, the request is invalid and nothing is sent. If one of several requests
+    /// fails, [`Error::written`](crate::Error::written) returns what the earlier ones wrote.
     pub fn write_many(
         &self,
         files: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
     ) -> Call<WriteFiles, Vec<WrittenFile>> {
-        self.0.call(|id| WriteFiles::new(id, files)).made(write_parts)
+        self.0.call(|id| WriteFiles::new(id, files)).run_with(write_parts)
     }
 
-    /// Reads a text file. Bytes that are not UTF-8 arrive as U+FFFD.
+    /// Reads a text file. Bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// 500 with the code `internal_error` for a missing file.
     pub fn read_to_string(&self, path: impl Into<String>) -> Call<ReadFile, String> {
         self.0
             .call(|id| ReadFile::new(id, path))
-            .made(|client, read| async move { Ok(client.execute(&read).await?.content) })
+            .run_with(|client, read| async move { Ok(client.execute(&read).await?.content) })
     }
 
-    /// Writes a file from at most 10 MiB of text or bytes, with the directories that it needs. See
-    /// [`write_stream`](Self::write_stream) for more, and [`upload`](Self::upload) for a file on disk.
+    /// Writes a file from at most 10 MiB of text or bytes, and creates the directories that it needs. For more, see
+    /// [`write_stream`](Self::write_stream); for a file on disk, see [`upload`](Self::upload).
     pub fn write(
         &self,
         path: impl Into<String>,
@@ -67,8 +69,8 @@ in_sandbox! {
         self.0.call(|id| WriteBytes::new(id, path, content))
     }
 
-    /// Reads a file as bytes, an empty one too (see [`ReadContent`](crate::protocol::files::ReadContent)). It is held in memory,
-    /// of which the client takes 32 MiB unless the builder says otherwise; see [`read_stream`](Self::read_stream) for more.
+    /// Reads a file as bytes; it may be empty (see [`ReadContent`](crate::protocol::files::ReadContent)). The file is held in
+    /// memory, up to 32 MiB unless the builder sets another limit. For more, see [`read_stream`](Self::read_stream).
     ///
     /// # Errors
     /// 500 with the code `internal_error` for a missing file.
@@ -81,11 +83,11 @@ in_sandbox! {
         })
     }
 
-    /// Writes a file of any length, which is sent as it is produced. Its length is told to the relay where the body knows it, or the
-    /// setter [`length`](Call::length) says it.
+    /// Writes a file of any length, which is sent as it is produced. The relay is told the length if the body knows it or the
+    /// setter [`length`](Call::length) states it.
     ///
     /// # Errors
-    /// An error of `body` is a source of the error.
+    /// If `body` fails; its error is a source of the returned one.
     pub fn write_stream(
         &self,
         path: impl Into<String>,
@@ -98,11 +100,11 @@ in_sandbox! {
         })
     }
 
-    /// Reads a file of any length, an empty one too (see [`ReadContent`](crate::protocol::files::ReadContent)): the body delivers
+    /// Reads a file of any length; it may be empty (see [`ReadContent`](crate::protocol::files::ReadContent)). The body delivers
     /// it as it is read, and closes the connection when it is dropped.
     ///
     /// # Errors
-    /// 500 with the code `internal_error` for a missing file. What breaks later is an error of the body.
+    /// 500 with the code `internal_error` for a missing file. Later failures are errors of the body.
     pub fn read_stream(&self, path: impl Into<String>) -> Call<ReadStream, Body> {
         let read = self.0.id(|id| ReadStream::new(id, path));
         Call::new(self.0.client.clone(), read, |client, read| async move {
@@ -112,12 +114,13 @@ in_sandbox! {
         })
     }
 
-    /// Uploads a file from this machine, of any length, which is sent as it is read. Directories above it are made.
+    /// Uploads a file of any length from this machine. It is sent as it is read, and the directories above it are created.
     ///
-    /// See [`transfer`](crate::transfer) for what happens if it is dropped or fails.
+    /// See [`transfer`](crate::transfer) for the effects of a dropped or failed upload.
     ///
     /// # Errors
-    /// [`Error::transfer_error`](crate::Error::transfer_error) where the file cannot be read, or changes its length meanwhile.
+    /// [`Error::transfer_error`](crate::Error::transfer_error) if the file cannot be read, or changes its length during the
+    /// upload.
     pub fn upload(
         &self,
         path_on_disk: impl Into<PathBuf>,
@@ -128,13 +131,13 @@ in_sandbox! {
         Call::new(self.0.client.clone(), upload, UploadFile::run)
     }
 
-    /// Downloads a file to this machine, of any length up to a limit, and gives its length in bytes. It gets its name when it is
-    /// complete, in place of what had it before; directories above it are made.
+    /// Downloads a file to this machine, of any length up to a limit, and returns its length in bytes. The file gets its name
+    /// only when it is complete, and then replaces a file of that name. The directories above it are created.
     ///
-    /// See [`transfer`](crate::transfer) for what happens if it is dropped or fails.
+    /// See [`transfer`](crate::transfer) for the effects of a dropped or failed download.
     ///
     /// # Errors
-    /// [`Error::transfer_error`](crate::Error::transfer_error) where the file cannot be written, or is longer than its limit; 500
+    /// [`Error::transfer_error`](crate::Error::transfer_error) if the file cannot be written, or is longer than the limit; 500
     /// with the code `internal_error` for a missing file.
     pub fn download(
         &self,
@@ -146,8 +149,8 @@ in_sandbox! {
         Call::new(self.0.client.clone(), download, DownloadFile::run)
     }
 
-    /// Uploads what is in a directory into one of the sandbox, which is made if need be. Other files that are there stay, and those
-    /// of the same name are overwritten.
+    /// Uploads the contents of a directory into a directory of the sandbox, which is created if needed. Other files in there
+    /// stay; files of the same name are overwritten.
     ///
     /// ```no_run
     /// # async fn example(client: twentyfirst_client::AgentClient) -> Result<(), twentyfirst_client::Error> {
@@ -163,12 +166,12 @@ in_sandbox! {
     /// # }
     /// ```
     ///
-    /// See [`transfer`](crate::transfer) for what is kept and what is refused, and for what happens if it is dropped or fails. The
-    /// sandbox needs `tar`.
+    /// See [`transfer`](crate::transfer) for what is kept and what is refused, and for the effects of a dropped or failed upload.
+    /// The sandbox needs `tar`.
     ///
     /// # Errors
-    /// [`Error::transfer_error`](crate::Error::transfer_error) where something cannot be read or kept, before anything is sent;
-    /// where a file changes its length meanwhile; and where `tar` fails.
+    /// [`Error::transfer_error`](crate::Error::transfer_error) if something cannot be read or kept, before anything is sent; if a
+    /// file changes its length during the upload; and if `tar` fails.
     pub fn upload_dir(
         &self,
         path_on_disk: impl Into<PathBuf>,
@@ -179,15 +182,15 @@ in_sandbox! {
         Call::new(self.0.client.clone(), upload, UploadDir::run)
     }
 
-    /// Downloads what is in a directory into one of this machine, which must not exist or be empty. It is there when it is
-    /// complete.
+    /// Downloads the contents of a directory into a directory of this machine, which must be empty or not exist. It appears only
+    /// when it is complete.
     ///
-    /// See [`transfer`](crate::transfer) for what is kept and what is refused, and for what happens if it is dropped or fails. The
-    /// sandbox needs `tar`.
+    /// See [`transfer`](crate::transfer) for what is kept and what is refused, and for the effects of a dropped or failed
+    /// download. The sandbox needs `tar`.
     ///
     /// # Errors
-    /// [`Error::transfer_error`](crate::Error::transfer_error) where something cannot be kept or written, or is more than the limits
-    /// allow, and where `tar` fails.
+    /// [`Error::transfer_error`](crate::Error::transfer_error) if something cannot be kept or written, or exceeds the limits, and
+    /// if `tar` fails.
     pub fn download_dir(
         &self,
         path_in_sandbox: impl Into<String>,
@@ -198,28 +201,28 @@ in_sandbox! {
         Call::new(self.0.client.clone(), download, DownloadDir::run)
     }
 
-    /// Lists a directory, one level deep unless its setter says otherwise.
+    /// Lists a directory, one level deep unless the setter sets another depth.
     ///
     /// # Errors
-    /// 404 with the code `file_not_found` where there is nothing.
+    /// 404 with the code `file_not_found` if the path does not exist.
     pub fn list(&self, path: impl Into<String>) -> Call<ListFiles, Vec<FileEntry>> {
         self.0.call(|id| ListFiles::new(id, path))
     }
 
-    /// Describes what is at a path.
+    /// Returns the description of a file or directory.
     ///
     /// # Errors
-    /// 404 with the code `file_not_found` where there is nothing.
+    /// 404 with the code `file_not_found` if the path does not exist.
     pub fn info(&self, path: impl Into<String>) -> Call<GetFileInfo, FileEntry> {
         self.0.call(|id| GetFileInfo::new(id, path))
     }
 
-    /// Asks whether there is something at a path.
+    /// Returns whether a path exists.
     pub fn exists(&self, path: impl Into<String>) -> Call<FileExists, bool> {
         self.0.call(|id| FileExists::new(id, path))
     }
 
-    /// Makes a directory, and those above it. `true` if it is new.
+    /// Creates a directory and those above it. Returns `true` if it is new.
     pub fn make_dir(&self, path: impl Into<String>) -> Call<MakeDir, bool> {
         self.0.call(|id| MakeDir::new(id, path))
     }
@@ -227,7 +230,7 @@ in_sandbox! {
     /// Moves a file or directory.
     ///
     /// # Errors
-    /// 404 with the code `file_not_found` where there is nothing.
+    /// 404 with the code `file_not_found` if the path does not exist.
     pub fn rename(
         &self,
         old_path: impl Into<String>,
@@ -236,7 +239,7 @@ in_sandbox! {
         self.0.call(|id| RenameFile::new(id, old_path, new_path))
     }
 
-    /// Removes a file, or a directory with all that is in it. To remove what is not there is no error.
+    /// Removes a file, or a directory with all its contents. Removing a missing path is not an error.
     pub fn remove(&self, path: impl Into<String>) -> Call<RemoveFile, ()> {
         self.0.call(|id| RemoveFile::new(id, path))
     }

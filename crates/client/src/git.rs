@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::client::AgentClient;
 use crate::in_sandbox::{InSandbox, in_sandbox};
 
-/// Git repositories in sandboxes: from [`Sandboxes::git`](crate::Sandboxes::git).
+/// The calls on git repositories in sandboxes. [`Sandboxes::git`](crate::Sandboxes::git) returns it.
 #[derive(Debug, Clone)]
 pub struct Git {
     client: AgentClient,
@@ -17,17 +17,17 @@ impl Git {
     }
 }
 
-/// Git repositories in one sandbox: from [`SandboxHandle::git`](crate::SandboxHandle::git).
+/// The calls on git repositories in one sandbox. [`SandboxHandle::git`](crate::SandboxHandle::git) returns it.
 #[derive(Debug, Clone)]
 pub struct SandboxGit(pub(crate) InSandbox);
 
 in_sandbox! {
     Git, SandboxGit;
 
-    /// Clones a repository: with [`token`](CloneRepository::token) a private one.
+    /// Clones a repository. For a private one set a [`token`](CloneRepository::token).
     ///
     /// # Errors
-    /// 400 with the code `git_clone_failed` and git's own words.
+    /// 400 with the code `git_clone_failed` and the output of git.
     #[doc(alias = "clone")]
     pub fn clone_repository(&self, url: impl Into<String>) -> Call<CloneRepository, ClonedRepository> {
         self.0.call(|id| CloneRepository::new(id, url))

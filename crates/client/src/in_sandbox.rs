@@ -3,11 +3,11 @@ use twentyfirst_protocol::{IntoId, InvalidRequest, Operation, SandboxId};
 use crate::call::Call;
 use crate::client::AgentClient;
 
-/// A sandbox of which calls are made.
+/// A client together with the sandbox that its calls use.
 #[derive(Debug, Clone)]
 pub(crate) struct InSandbox {
     pub(crate) client: AgentClient,
-    /// Text that cannot be an id is refused when a call is made.
+    /// An invalid id is reported by the calls, so that getting the handle cannot fail.
     pub(crate) sandbox_id: Result<SandboxId, InvalidRequest>,
 }
 
@@ -19,7 +19,7 @@ impl InSandbox {
         }
     }
 
-    /// What is made of the sandbox's id, if it is one.
+    /// Builds a value from the sandbox's id, if the id is valid.
     pub(crate) fn id<O>(&self, make: impl FnOnce(SandboxId) -> O) -> Result<O, InvalidRequest> {
         self.sandbox_id.clone().map(make)
     }
@@ -32,7 +32,7 @@ impl InSandbox {
         Call::of(&self.client, self.id(operation))
     }
 
-    /// A call that names something in the sandbox.
+    /// Creates a call that also needs the id of something in the sandbox.
     pub(crate) fn call_in<I, O>(
         &self,
         id: impl IntoId<I>,
@@ -49,7 +49,8 @@ impl InSandbox {
     }
 }
 
-/// Writes the calls of a sandbox once: methods of the type that knows its sandbox, and of the one that takes it with each call.
+/// Defines each call on a sandbox once, for two types: the handle that knows its sandbox, and the one that takes the id with each
+/// call.
 macro_rules! in_sandbox {
     ($any:ident, $one:ident; $(
         $(#[$meta:meta])*

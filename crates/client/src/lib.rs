@@ -12,55 +12,55 @@
 //! # }
 //! ```
 //!
-//! The [`guide`] goes on from here: sessions, failures, costs, web backends, tests, and the JavaScript SDK's snippets in Rust.
+//! The [`guide`] continues from here: sessions, failures, costs, web backends, tests, and the JavaScript SDK's snippets in Rust.
 //!
-//! A method of the client is a [`Call`]: complete it with the setters of its operation, and await it. It is there in three depths:
+//! A method of the client returns a [`Call`]: complete it with the setters of its operation, and await it. Every call is
+//! available at three levels:
 //!
-//! - a method for what is done every day: `client.sandboxes().exec(&sandbox, "ls").cwd("/srv").await?`, and where one sandbox is meant
-//!   all along, `client.sandbox(id).exec("ls").await?`;
-//! - the operation, to keep, to store or to send by other means: `client.execute(&Exec::new(&sandbox, "ls").cwd("/srv"))`, from
-//!   [`protocol`], where all of them are, or one of your own;
+//! - a method for everyday use: `client.sandboxes().exec(&sandbox, "ls").cwd("/srv").await?` or, for several calls on one
+//!   sandbox, `client.sandbox(id).exec("ls").await?`;
+//! - the operation, to keep it, store it or send it in another way: `client.execute(&Exec::new(&sandbox, "ls").cwd("/srv"))`. It
+//!   is one of [`protocol`] or one of your own;
 //! - any request: [`AgentClient::send`].
 //!
-//! Here at the root is what nearly every program names. All other types of the protocol have their one path in [`protocol`], such as
-//! [`protocol::sandboxes::CreateSandbox`].
+//! The root of the crate has the types that nearly every program names. All other types of the protocol have a single path in
+//! [`protocol`], such as [`protocol::sandboxes::CreateSandbox`].
 //!
-//! Files and directories travel between a disk and a sandbox ([`transfer`]), a command may outlive its call ([`Process`]), and an
-//! answer is read as a value of a type (`json`, with the feature `schemars`).
+//! Files and directories are transferred between a disk and a sandbox ([`transfer`]), a command may outlive its call
+//! ([`Process`]), and an answer can be read as a value of a type (`json`, with the feature `schemars`).
 //!
-//! A run survives its connection: see [`Run`], and [`FollowPolicy`] for the ways. [`Run::outcome`] tells what it came to, and
-//! [`Run::cancel`] ends it. A [`Session`] is what an application stores to continue a conversation, and [`RunRef`] to follow or
-//! cancel a run from another process: see [`Threads::follow`]. [`Call::in_background`] starts one that nobody reads.
+//! A run survives its connection: see [`Run`], and [`FollowPolicy`] for the ways to follow it. [`Run::outcome`] returns its end
+//! and its cost, and [`Run::cancel`] ends it. Store a [`Session`] to continue a conversation, and a [`RunRef`] to follow or
+//! cancel a run from another process: see [`Threads::follow`]. [`Call::in_background`] starts a run without reading its answer.
 //!
-//! A command that takes longer than a call is [spawned](SandboxHandle::spawn): a [`Process`] is followed, waited for, killed and given input,
-//! also from another process.
+//! [Spawn](SandboxHandle::spawn) a command that takes longer than a call. The [`Process`] can be followed, waited for, killed and
+//! given input, also from another process.
 //!
-//! Exchanges that fail are tried again where that is safe, every part of them has a time limit, and both can be set for a
-//! client or for one call: [`AgentClient::with_options`]. With the feature `tracing` each run, each operation and each
-//! attempt has a span, and with the feature `metrics` runs are counted: see the module `telemetry`.
+//! Failed exchanges are retried if that is safe, and every part of them has a time limit. Set both for a client or for one call
+//! with [`AgentClient::with_options`]. With the feature `tracing` each run, operation and attempt has a span, and with the
+//! feature `metrics` runs are measured: see the module `telemetry`.
 //!
-//! Where a key must not be, a client holds tokens instead, which it gets and renews:
-//! [`AgentClientBuilder::token_url`]. The routes of a web server, for browsers that chat through it or get their
-//! tokens from it, are in [`backend`].
+//! A program that must not have a key can use tokens, which the client fetches and renews: [`AgentClientBuilder::token_url`]. The
+//! routes of a web server whose browsers chat through it, or get their tokens from it, are in [`backend`].
 //!
-//! The client keeps no task behind a call: dropping a future or a stream closes it at once and sends nothing.
+//! No task continues after a call: dropping a future or a stream closes its connection at once and sends nothing.
 //!
 //! # Features
 //! | feature | adds |
 //! |---|---|
-//! | `http` (default) | requests over hyper and rustls: the client then needs no transport of yours, and a tokio runtime |
-//! | `tokio` | timers and tasks of tokio, for a transport of your own; `http` brings it |
+//! | `http` (default) | requests over hyper and rustls, in a tokio runtime: no transport of your own is needed |
+//! | `tokio` | timers and tasks of tokio, for a transport of your own; `http` enables it |
 //! | `blocking` | the client without async, over ureq and threads: the module `blocking` |
-//! | `reqwest` | requests over a `reqwest::Client` of yours: `transport::ReqwestTransport` |
+//! | `reqwest` | requests over your `reqwest::Client`: `transport::ReqwestTransport` |
 //! | `axum` | responses and extractors for routes of axum: [`backend`](backend#in-axum) |
 //! | `redis` | logs of answers in Redis or Valkey: [`run_log`] |
-//! | `schemars` | answers as values whose JSON Schema is made of their type |
-//! | `cassette` | exchanges recorded to a file and played from it: the module `cassette` |
+//! | `schemars` | answers as values of a type, by its JSON Schema |
+//! | `cassette` | exchanges recorded to a file and replayed: the module `cassette` |
 //! | `tracing`, `metrics` | spans and metrics: the module `telemetry` |
 //!
-//! Without default features there is no hyper, no rustls and no tokio. The client then takes a [`transport`] and a runtime of yours: see
-//! [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`. With the feature `blocking` it can
-//! have those that need no async runtime.
+//! Without default features there is no hyper, no rustls and no tokio. The client then needs a [`transport`] and a runtime of
+//! yours: see [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`. The feature
+//! `blocking` provides ones without an async runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -80,7 +80,6 @@ mod files;
 mod git;
 pub mod guide;
 mod in_sandbox;
-mod looks;
 mod process;
 mod relay;
 mod run;
@@ -90,6 +89,7 @@ pub mod telemetry;
 #[cfg(not(any(feature = "metrics", feature = "tracing")))]
 #[path = "telemetry/off.rs"]
 mod telemetry;
+mod thread_lists;
 mod threads;
 mod tokens;
 mod trace;

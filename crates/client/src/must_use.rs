@@ -1,4 +1,4 @@
-//! What only describes a call, and sends nothing: forgotten, it is an error where unused values are denied.
+//! Tests that dropping a mere description of a call is an error where unused values are denied, because nothing would be sent.
 
 macro_rules! must_be_used {
     ($($name:ident: $statement:literal;)*) => {$(

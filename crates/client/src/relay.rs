@@ -12,27 +12,27 @@ use twentyfirst_transport::{
 
 use crate::credentials::Credential;
 use crate::error::Error;
-use crate::looks::Looks;
 use crate::telemetry;
+use crate::thread_lists::ThreadLists;
 
-/// The relay as all clones of a client share it: where it is, who asks, and what carries requests there.
+/// The relay, shared by all clones of a client: its URL, the credential, and the transport.
 pub(crate) struct Relay {
     pub(crate) credential: Credential,
     pub(crate) base_url: BaseUrl,
     pub(crate) transport: SharedTransport,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) user_agent: HeaderValue,
-    pub(crate) answer_limit: usize,
+    pub(crate) response_limit: usize,
     #[cfg(feature = "tracing")]
     pub(crate) trace_contents: bool,
-    pub(crate) looks: Looks,
+    pub(crate) thread_lists: ThreadLists,
 }
 
-/// The most of an error's body that is read, in bytes: errors are short, and garbage is not worth more.
+/// The most bytes that are read of an error response's body. Errors are short; a longer body is not one of the relay's.
 pub(crate) const ERROR_BODY: usize = 1024 * 1024;
 
 impl Relay {
-    /// Begins to send what a flow asks for.
+    /// Begins to send the request of a flow.
     pub(crate) fn begin(&self, send: SendRequest) -> Result<ResponseFuture, InvalidRequest> {
         let SendRequest {
             mut request,
@@ -46,7 +46,7 @@ impl Relay {
         Ok(self.transport.send(request))
     }
 
-    /// Makes a request one for this relay.
+    /// Adds to a request what this relay needs: base URL, headers, credential and timeouts.
     fn prepare(
         &self,
         mut request: Request<Body>,
@@ -69,7 +69,7 @@ impl Relay {
             .or_insert(HeaderValue::from_static("identity"));
         self.credential.authorize(&mut request);
         let mut limits = StageTimeouts::default();
-        // Without a limit here the transport's own would count.
+        // Without a value here the transport's own default would apply.
         limits.connect = Some(timeouts.connect.unwrap_or(Duration::MAX));
         limits.send = timeouts.silence;
         limits.head = timeouts.head;
@@ -79,7 +79,7 @@ impl Relay {
         Ok(request)
     }
 
-    /// Sends a request, once.
+    /// Sends a request once.
     pub(crate) async fn exchange(
         &self,
         request: Request<Body>,
@@ -89,13 +89,13 @@ impl Relay {
         Ok(self.transport.send(request).await?)
     }
 
-    /// Text of the relay with the key or the token masked.
+    /// Masks the key or the token in a text of the relay.
     pub(crate) fn mask(&self, text: &str) -> String {
         let secrets = self.secrets();
         Redactor::new(secrets.iter().map(ApiKey::expose)).redact(text)
     }
 
-    /// What is never shown: the key, or the tokens with which calls may be under way.
+    /// Returns the secrets that must never be shown: the key, or the tokens that calls under way may use.
     pub(crate) fn secrets(&self) -> Vec<ApiKey> {
         self.credential.secrets()
     }

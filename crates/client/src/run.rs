@@ -18,30 +18,33 @@ use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::telemetry::Watch;
 
-/// A run and the answer that it streams: from [`Threads::run`](crate::Threads::run).
+/// A run and the answer that it streams. [`Threads::run`](crate::Threads::run) returns it.
 ///
-/// The answer is there at several levels. Take the highest that tells what you need:
+/// The answer is available at several levels. Use the highest one that gives you what you need:
 ///
 /// - [`text`](Self::text): just the text;
 /// - [`message`](Self::message): the assembled message, with tool calls and metadata;
-/// - [`next_chunk`](Self::next_chunk), or the [`Stream`] that a run is: the chunks as they arrive, each once;
+/// - [`next_chunk`](Self::next_chunk), or the run itself as a [`Stream`]: the chunks as they arrive, each once;
 /// - [`next_event`](Self::next_event): the chunks, and what happens to the connection;
-/// - [`into_events`](Self::into_events) and [`into_body`](Self::into_body): this connection, to pass it on.
+/// - [`into_events`](Self::into_events) and [`into_body`](Self::into_body): this one connection, to pass it on.
 ///
-/// And there is what it came to: [`outcome`](Self::outcome).
+/// [`outcome`](Self::outcome) returns how the run ended and what it cost.
 ///
-/// # When the connection breaks off
-/// A run does not end with its connection. By default what is missing is taken from the stored answer once the run is over, up to
-/// 30 min after the cut; see [`FollowPolicy`](crate::FollowPolicy), a part of the [`CallOptions`](crate::CallOptions), for longer and for other ways.
-/// What was delivered never disappears from the message, nothing is delivered twice, and the messages are never sent again. Where
-/// something may be missing between two chunks there is a [`Gap`](crate::RunEvent::Gap); behind it, a rest that cannot be told from what
-/// was delivered does not come as chunks, but only in the [`message`](Self::message). The last two levels are of one connection: there,
-/// a cut is an error.
+/// # When the connection is cut
+/// A run does not end with its connection. By default the missing rest is read from the stored answer once the run is over, up to
+/// 30 min after the cut. For a longer time, or another way to go on, set a [`FollowPolicy`](crate::FollowPolicy) in the
+/// [`CallOptions`](crate::CallOptions). Delivered content never disappears from the message, nothing is delivered twice, and the
+/// messages are never sent again. A [`Gap`](crate::RunEvent::Gap) marks a place where chunks may be missing. If the rest after a
+/// gap cannot be matched with the delivered chunks, it does not come as chunks but only in the [`message`](Self::message). The
+/// last level covers a single connection: there, a cut is an error.
 ///
 /// # Dropping and cancelling
-/// Dropping a run only stops listening, and sends nothing: the run goes on in its sandbox, costs, and is stored in its thread.
-/// [`cancel`](Self::cancel) ends it; what it cost until then is spent, and nothing of it is stored. A run is `Send` and not `Sync`:
-/// move it into the task that reads it, and take the future of `cancel`, or a clone of [`run_ref`](Self::run_ref), before.
+/// Dropping a run only stops listening and sends nothing: the run goes on in its sandbox, costs money, and is stored in its
+/// thread. [`cancel`](Self::cancel) ends it. The cost up to then is spent, and nothing of the run is stored. A run is `Send` but
+/// not `Sync`: call `cancel`, or clone the [`run_ref`](Self::run_ref), before you move it into the task that reads it.
+///
+/// # Cancel safety
+/// All methods of a run are cancel-safe. Everything that has been read stays in the run, so dropping a future loses nothing.
 ///
 /// ```no_run
 /// use twentyfirst_client::{AgentClient, Chunk, StartRun};
@@ -66,15 +69,15 @@ pub struct Run {
     created: Created,
     resume_url: Uri,
     driver: Driver<FollowFlow>,
-    /// Boxed: it is known when a run has been read for minutes.
+    /// Boxed, because it is only known after minutes of reading and would make every move of the run larger.
     outcome: Option<Box<Outcome>>,
-    /// Whether the end was told to who reads chunks.
+    /// Whether the end was returned to the reader of chunks.
     told: bool,
     watch: Watch,
 }
 
 impl Run {
-    /// A run whose stream is this body.
+    /// Creates a run that reads its stream from this body.
     pub(crate) fn reading(
         client: AgentClient,
         started: Started,
@@ -92,7 +95,7 @@ impl Run {
         )
     }
 
-    /// A run that was started elsewhere.
+    /// Creates a run that was started elsewhere.
     pub(crate) fn joining(
         client: AgentClient,
         run: FollowRun,
@@ -126,68 +129,63 @@ impl Run {
         })
     }
 
-    /// The slug of the agent.
+    /// Returns the slug of the agent.
     pub fn agent(&self) -> &str {
         &self.run.agent
     }
 
-    /// The sandbox in which it runs.
+    /// Returns the sandbox in which it runs.
     pub fn sandbox_id(&self) -> &SandboxId {
         &self.run.sandbox_id
     }
 
-    /// The thread in which it runs.
+    /// Returns the thread in which it runs.
     pub fn thread_id(&self) -> &ThreadId {
         &self.run.thread_id
     }
 
-    /// What was created for it.
+    /// Returns the sandbox and the thread that were created for it.
     pub fn created(&self) -> &Created {
         &self.created
     }
 
-    /// Names this run. Store it to follow or to cancel the run from elsewhere, and its [`session`](RunRef::session) to continue the
-    /// conversation.
+    /// Returns the ids that identify this run. Store them to follow or to cancel the run from elsewhere, and the
+    /// [`session`](RunRef::session) to continue the conversation.
     pub fn run_ref(&self) -> &RunRef {
         &self.run
     }
 
-    /// Where the stream of this sandbox can be joined (GET) and its run be ended (DELETE), both with the key.
+    /// Returns the URL at which the stream of this sandbox can be joined (GET) and its run be cancelled (DELETE), both with the
+    /// key.
     pub fn resume_url(&self) -> &Uri {
         &self.resume_url
     }
 
-    /// The next chunk; `None` when the run is over. Surrogate halves that were cut apart are joined.
+    /// Returns the next chunk, or `None` when the run is over. Surrogate halves that were cut apart are joined.
     ///
-    /// Of a run that has lost its connection, chunks may be missing in the middle: [`next_event`](Self::next_event) tells where.
-    /// The [`message`](Self::message) has them.
-    ///
-    /// This operation is cancel-safe: dropping the future loses nothing.
+    /// If the connection was cut, chunks may be missing in the middle. [`next_event`](Self::next_event) says where, and the
+    /// [`message`](Self::message) has the missing content.
     ///
     /// # Errors
-    /// An event that is not a chunk, after which it goes on; or the run is lost, which is the last item. A run that fails
-    /// says so by a chunk: [`Chunk::Error`].
+    /// If an event is not a chunk; reading can go on after it. If the run is lost; this is the last item. A run that fails says
+    /// so by a chunk: [`Chunk::Error`].
     pub async fn next_chunk(&mut self) -> Option<Result<Chunk<'static>, Error>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// What happens next: a chunk, or something about the connection; `None` when the run is over.
-    ///
-    /// This operation is cancel-safe: dropping the future loses nothing.
+    /// Returns the next event: a chunk, or a change of the connection. Returns `None` when the run is over.
     pub async fn next_event(&mut self) -> Option<RunEvent> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// The whole message: reads on until the run has finished. Chunks that do not fit are passed over.
+    /// Reads until the run has finished, and returns the whole message. Chunks that do not fit are skipped.
     ///
-    /// A run that was stopped by one of its limits, such as `maxTurns`, has a message all the same: see
-    /// [`Outcome::is_success`]. And where the relay has stored an answer incompletely, as it can after
-    /// [`FollowPolicy::live`](crate::FollowPolicy::live), the message is what there is: see [`Outcome::message_state`].
-    ///
-    /// This operation is cancel-safe: what has been read stays in the run, see [`message_so_far`](Self::message_so_far).
+    /// A run that was stopped by one of its limits, such as `maxTurns`, has a message too: see [`Outcome::is_success`]. The relay
+    /// may have stored an answer incompletely, as can happen with [`FollowPolicy::live`](crate::FollowPolicy::live). Then the
+    /// message is incomplete: see [`Outcome::message_state`].
     ///
     /// # Errors
-    /// A run that failed, was cancelled or is lost, or whose message is longer than 256 MiB. What came before stays in
+    /// If the run failed, was cancelled or is lost, or if its message is longer than 256 MiB. Everything read before stays in
     /// [`message_so_far`](Self::message_so_far).
     pub async fn message(&mut self) -> Result<UiMessage, Error> {
         while !self.driver.flow().has_message() {
@@ -199,7 +197,7 @@ impl Run {
         let is_partial = |outcome: &Outcome| outcome.message_state == MessageState::Partial;
         let outcome = flow.outcome().map(|outcome| self.redacted(outcome.clone()));
         if let Some(outcome) = &outcome {
-            // Its moments may be left unread.
+            // Report the end here: the caller may never read the remaining events.
             self.watch.ended(outcome);
         }
         match outcome.as_ref().map(|outcome| &outcome.end) {
@@ -208,9 +206,9 @@ impl Run {
             Some(RunEnd::Lost(lost)) if outcome.as_ref().is_some_and(is_partial) => {
                 return Err(Error::run_lost(lost.clone()));
             }
-            // Lost behind its `finish`, it has its message all the same.
+            // A run that was lost after its `finish` chunk has a complete message.
             Some(RunEnd::Lost(_) | RunEnd::Completed) => {}
-            // At `finish` this is known already, though the end has not come.
+            // The `finish` chunk already tells that the run failed, even before the end of the run arrives.
             None => match flow.failure() {
                 Some("cancelled") => return Err(Error::run_cancelled()),
                 Some(text) => {
@@ -225,25 +223,21 @@ impl Run {
         }
     }
 
-    /// The text of the whole message: reads on until the run has finished. All text parts, one after the other.
-    ///
-    /// This operation is cancel-safe, as [`message`](Self::message) is.
+    /// Reads until the run has finished, and returns the text of the whole message: all its text parts, one after the other.
     ///
     /// # Errors
-    /// As [`message`](Self::message).
+    /// The same as for [`message`](Self::message).
     pub async fn text(&mut self) -> Result<String, Error> {
         Ok(self.message().await?.text())
     }
 
-    /// The message as far as it has been read; when the run is over, the one that counts. Of a run that did not complete, parts may be
-    /// open: a text whose state is `streaming`, a tool call without its output.
+    /// Returns the message as far as it has been read, or the final message when the run is over. If the run did not complete,
+    /// parts may be open: a text whose state is `streaming`, or a tool call without its output.
     pub fn message_so_far(&mut self) -> &UiMessage {
         self.driver.flow_mut().message()
     }
 
-    /// What the run came to: reads on until it is over, which can be a moment after its message is whole.
-    ///
-    /// This operation is cancel-safe, as [`message`](Self::message) is.
+    /// Reads until the run is over, and returns its outcome. The end can come a moment after the message is complete.
     pub async fn outcome(&mut self) -> Outcome {
         poll_fn(|cx| {
             loop {
@@ -256,32 +250,34 @@ impl Run {
         .await
     }
 
-    /// What the run came to, if that is known.
+    /// Returns the outcome, if the run is over.
     pub(crate) fn known_outcome(&self) -> Option<&Outcome> {
         self.outcome.as_deref()
     }
 
-    /// The events of this connection, undecoded. Take them before anything is read: what has been read is not among them,
-    /// and the rest may begin within an event. Of a run that was joined there are none.
+    /// Returns the undecoded events of this connection. Call it before you read anything: events that were read are not included,
+    /// and the rest may begin in the middle of an event. For a run that was joined there are none.
     pub fn into_events(self) -> SseEvents<Body> {
         self.into_body().sse_events()
     }
 
-    /// The body of this connection, to be passed on as it is. Take it before anything is read: what has been read is not in
-    /// it, and the rest may begin within an event. Of a run that was joined it is empty.
+    /// Returns the body of this connection, to be passed on unchanged. Call it before you read anything: data that was read is
+    /// not included, and the rest may begin in the middle of an event. For a run that was joined the body is empty.
     pub fn into_body(self) -> Body {
         self.watch.over(self.driver.into_stream().into_body())
     }
 
-    /// Ends this run, and no other. Who reads it then sees that it was cancelled. It can be awaited while the run is read.
+    /// Cancels this run, and no other. Its readers then see that it was cancelled. The future does not borrow the run, so it can
+    /// be awaited while the run is being read.
     ///
-    /// The relay knows no runs, only sandboxes, and ends the newest created thread that streams: where that is another one, an
-    /// error names it and nothing is sent. A run that is still starting cannot be ended yet: it is tried until the
-    /// [deadline](crate::CallOptions::deadline) of the call, or for 5 min. The answer is
-    /// [`Idle`](twentyfirst_protocol::runs::CancelStatus::Idle) for a run that is over; one whose end this run has told sends nothing.
+    /// The relay has no ids for runs, only for sandboxes, and ends the run of the newest thread that is streaming. If that is
+    /// another thread, the error names it and nothing is sent. A run that is still starting cannot be ended yet: the call retries
+    /// until the [deadline](crate::CallOptions::deadline) of the call, or for 5 min without one. The result is
+    /// [`Idle`](twentyfirst_protocol::runs::CancelStatus::Idle) for a run that is over. If this handle has already reported the
+    /// end, nothing is sent.
     ///
     /// # Errors
-    /// [`Error::other_run`] where another run would be ended, and all of [`Error`].
+    /// [`Error::other_run`] if another run would be ended, and every kind of [`Error`].
     pub fn cancel(&self) -> impl Future<Output = Result<Cancelled, Error>> + Send + use<> {
         let client = self.client.clone();
         let run = self.run.clone();
@@ -295,7 +291,7 @@ impl Run {
         }
     }
 
-    /// Notes that another instance reads on.
+    /// Records that another instance continues to read the run.
     pub(crate) fn hand_over(&mut self) {
         self.watch.hand_over();
     }
@@ -312,11 +308,12 @@ impl Run {
         }
         let driver = &mut self.driver;
         let event = self.watch.in_scope(|| driver.poll_event(cx));
+        // Counted before the event is returned, also if there is none yet.
         self.watch.bytes(driver.take_bytes());
         match ready!(event) {
-            Event::Item(moment) => {
-                self.watch.moment(&moment);
-                Poll::Ready(Some(moment))
+            Event::Item(event) => {
+                self.watch.event(&event);
+                Poll::Ready(Some(event))
             }
             Event::Done(outcome) => {
                 let outcome = self.redacted(outcome);

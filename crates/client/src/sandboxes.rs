@@ -10,7 +10,7 @@ use crate::git::{Git, SandboxGit};
 use crate::in_sandbox::{InSandbox, in_sandbox};
 use crate::threads::SandboxThreads;
 
-/// Sandboxes: from [`AgentClient::sandboxes`].
+/// The calls on sandboxes. [`AgentClient::sandboxes`] returns it.
 #[derive(Debug, Clone)]
 pub struct Sandboxes {
     pub(crate) client: AgentClient,
@@ -21,28 +21,29 @@ impl Sandboxes {
         Self { client }
     }
 
-    /// Files in sandboxes.
+    /// Returns the calls on files in sandboxes.
     pub fn files(&self) -> Files {
         Files::new(self.client.clone())
     }
 
-    /// Git repositories in sandboxes.
+    /// Returns the calls on git repositories in sandboxes.
     pub fn git(&self) -> Git {
         Git::new(self.client.clone())
     }
 
     /// Creates a sandbox for the agent with this slug, and waits until it is ready. See [`CreateSandbox`].
     ///
-    /// A call that is dropped while it waits may leave a sandbox behind, which costs until its time to live is over.
-    ///
     /// # Errors
     /// 404 with the code `agent_not_found` for an unknown agent.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped while it waits may leave a sandbox behind, which costs money until its time to live is over.
     pub fn create(&self, agent: impl Into<String>) -> Call<CreateSandbox, Sandbox> {
         self.client.call(CreateSandbox::new(agent))
     }
 }
 
-/// One sandbox, by its id: from [`AgentClient::sandbox`]. Nothing is asked until a call is made.
+/// The calls on one sandbox. [`AgentClient::sandbox`] returns it; nothing is sent until a call is made.
 ///
 /// ```no_run
 /// use twentyfirst_client::AgentClient;
@@ -64,17 +65,17 @@ impl SandboxHandle {
         Self(InSandbox::new(client, sandbox_id))
     }
 
-    /// Its files.
+    /// Returns the calls on its files.
     pub fn files(&self) -> SandboxFiles {
         SandboxFiles(self.0.clone())
     }
 
-    /// Its git repositories.
+    /// Returns the calls on its git repositories.
     pub fn git(&self) -> SandboxGit {
         SandboxGit(self.0.clone())
     }
 
-    /// Its threads.
+    /// Returns the calls on its threads.
     pub fn threads(&self) -> SandboxThreads {
         SandboxThreads(self.0.clone())
     }
@@ -83,29 +84,30 @@ impl SandboxHandle {
 in_sandbox! {
     Sandboxes, SandboxHandle;
 
-    /// Reads a sandbox: its status, its agent and its threads.
+    /// Returns a sandbox: its status, its agent and its threads.
     ///
     /// # Errors
-    /// 404 for an unknown one.
+    /// 404 for an unknown sandbox.
     pub fn get(&self) -> Call<GetSandbox, Sandbox> {
         self.0.call(GetSandbox::new)
     }
 
-    /// Deletes a sandbox, and its threads with it.
+    /// Deletes a sandbox together with its threads.
     ///
     /// # Errors
-    /// 404 for one that is deleted already.
+    /// 404 if the sandbox was already deleted.
     pub fn delete(&self) -> Call<DeleteSandbox, ()> {
         self.0.call(DeleteSandbox::new)
     }
 
-    /// Runs a shell command in a sandbox, for at most 60 seconds unless its [`timeout`](Exec::timeout) says otherwise, and waits for
-    /// its end.
-    ///
-    /// A call that is dropped does not stop the command.
+    /// Runs a shell command in a sandbox, and waits for its end: at most 60 seconds, unless [`timeout`](Exec::timeout) sets
+    /// another limit.
     ///
     /// # Errors
-    /// 408 with the code `command_timeout`. A command that fails is a result.
+    /// 408 with the code `command_timeout`. A command that fails is a result and no error.
+    ///
+    /// # Cancel safety
+    /// Dropping the call does not stop the command.
     pub fn exec(&self, command: impl Into<String>) -> Call<Exec, ExecOutput> {
         self.0.call(|id| Exec::new(id, command))
     }

@@ -15,7 +15,7 @@ use crate::in_sandbox::{InSandbox, in_sandbox};
 use crate::run::Run;
 use crate::telemetry::Watch;
 
-/// Threads, and running agents in them: from [`AgentClient::threads`].
+/// The calls on threads, and on the runs of agents in them. [`AgentClient::threads`] returns it.
 #[derive(Debug, Clone)]
 pub struct Threads {
     client: AgentClient,
@@ -26,10 +26,10 @@ impl Threads {
         Self { client }
     }
 
-    /// Runs an agent, and returns when its answer begins. What is missing, a sandbox or a thread, is created first.
+    /// Runs an agent, and returns when its answer begins. A missing sandbox or thread is created first.
     ///
-    /// `messages` is a text, a [`UiMessage`](crate::UiMessage), or many. For a [`StartRun`] that is there already, as from a
-    /// [`Session`](crate::Session), see [`start`](Self::start).
+    /// `messages` is a text, a [`UiMessage`](crate::UiMessage), or several messages. If you have a [`StartRun`] already, such as
+    /// from a [`Session`](crate::Session), use [`start`](Self::start).
     ///
     /// ```no_run
     /// use twentyfirst_client::AgentClient;
@@ -41,12 +41,14 @@ impl Threads {
     /// # }
     /// ```
     ///
-    /// The answer begins when the sandbox is ready and the agent has been reached, which can take minutes. A call that is
-    /// dropped while it waits may leave a sandbox or a thread behind, and a run that goes on and costs. With
-    /// [`in_background`](Call::in_background) the answer is not streamed.
+    /// The answer begins when the sandbox is ready and the agent has been reached, which can take minutes.
+    /// [`in_background`](Call::in_background) starts the run without streaming its answer.
     ///
     /// # Errors
-    /// Where a later step fails, [`Error::created`] names what the earlier ones have made.
+    /// If a later step fails, [`Error::created`] names what the earlier steps created.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped while it waits may leave a sandbox or a thread behind, and a run that goes on and costs money.
     pub fn run(
         &self,
         agent: impl Into<String>,
@@ -55,7 +57,7 @@ impl Threads {
         self.start(StartRun::new(agent, messages))
     }
 
-    /// Starts this run, as [`run`](Self::run) does.
+    /// Starts this run, in the same way as [`run`](Self::run).
     ///
     /// ```no_run
     /// use twentyfirst_client::{AgentClient, Session};
@@ -68,7 +70,7 @@ impl Threads {
     /// ```
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// The same as for [`run`](Self::run).
     pub fn start(&self, run: StartRun) -> Call<StartRun, Run> {
         Call::new(self.client.clone(), Ok(run), |client, run| async move {
             let (started, stream, watch) = start(&client, run).await?;
@@ -78,12 +80,12 @@ impl Threads {
 
     /// Follows a run that was started elsewhere: in the background, or by another process. Nothing is sent until the run is read.
     ///
-    /// With [`FollowPolicy::wait`](crate::FollowPolicy::wait), the default, its end is waited for, and its stored answer delivered. With
-    /// [`FollowPolicy::live`](crate::FollowPolicy::live) and [`FollowPolicy::off`](crate::FollowPolicy::off) its stream is joined, which can cost stored
-    /// history.
+    /// With [`FollowPolicy::wait`](crate::FollowPolicy::wait), the default, it waits for the end of the run and then delivers the
+    /// stored answer. With [`FollowPolicy::live`](crate::FollowPolicy::live) and [`FollowPolicy::off`](crate::FollowPolicy::off)
+    /// it joins the stream, which can cost stored history.
     ///
-    /// A run whose runtime has died streams for ever. So without a [`deadline`](crate::FollowPolicy::deadline) waiting may never end; and
-    /// only cancelling such a run frees its thread.
+    /// A run whose runtime has died streams for ever. So waiting may never end without a
+    /// [`deadline`](crate::FollowPolicy::deadline), and only cancelling such a run frees its thread.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -111,9 +113,9 @@ impl Threads {
     /// # }
     /// ```
     ///
-    /// What is stored behind the call is not there if the process dies during it. To find the run all the same, make its sandbox and
-    /// its thread first, give its turn an id, and store the three before the call. The id has to be unique among the user messages
-    /// of the thread, since a run is known by it.
+    /// Data saved after the call is lost if the process dies during it. To find the run all the same, create its sandbox and its
+    /// thread first, give its message an id, and store all three before the call. The id must be unique among the user messages
+    /// of the thread, since it identifies the run.
     ///
     /// ```no_run
     /// use twentyfirst_client::{AgentClient, Session, UiMessage};
@@ -134,15 +136,15 @@ impl Threads {
     /// ```
     ///
     /// # Errors
-    /// If the request would be refused. Later failures are reported by the run.
+    /// If the request is invalid. Later failures are reported by the run.
     pub fn follow(&self, run: impl Into<FollowRun>) -> Result<Run, Error> {
         Run::joining(self.client.clone(), run.into(), seed(), Watch::follow)
     }
 
-    /// Ends a run, and no other: see [`Run::cancel`].
+    /// Cancels a run, and no other: see [`Run::cancel`].
     ///
     /// # Errors
-    /// [`Error::other_run`] where another run would be ended.
+    /// [`Error::other_run`] if another run would be ended.
     pub fn cancel(&self, run: impl Into<RunRef>) -> Call<RunRef, Cancelled> {
         let run = Ok(run.into());
         Call::new(self.client.clone(), run, |client, run| async move {
@@ -154,10 +156,10 @@ impl Threads {
 }
 
 impl Call<StartRun, Run> {
-    /// Has the answer not streamed but only stored. The call returns when the run is accepted, which may still be starting. See
-    /// [`Threads::follow`] for its end, or for its stream.
+    /// Starts the run without streaming its answer, which is only stored. The call returns when the run has been accepted; it may
+    /// still be starting. To wait for its end or to join its stream, see [`Threads::follow`].
     pub fn in_background(self) -> Call<StartRun, Started> {
-        self.made(|client, run| async move {
+        self.run_with(|client, run| async move {
             let flow = run.flow(Some(Mode::Background), client.options(), seed())?;
             let (started, _) = client.drive(&SendMessages::ROUTE, flow).await?;
             Ok(started)
@@ -165,14 +167,14 @@ impl Call<StartRun, Run> {
     }
 }
 
-/// The threads of one sandbox: from [`SandboxHandle::threads`](crate::SandboxHandle::threads).
+/// The calls on the threads of one sandbox. [`SandboxHandle::threads`](crate::SandboxHandle::threads) returns it.
 #[derive(Debug, Clone)]
 pub struct SandboxThreads(pub(crate) InSandbox);
 
 in_sandbox! {
     Threads, SandboxThreads;
 
-    /// Lists the threads of a sandbox, the newest first.
+    /// Lists the threads of a sandbox, newest first.
     ///
     /// # Errors
     /// 404 for an unknown sandbox.
@@ -180,7 +182,7 @@ in_sandbox! {
         self.0.call(ListThreads::new)
     }
 
-    /// Creates a thread, without a name unless its setter gives one.
+    /// Creates a thread. It has no name unless the setter gives it one.
     ///
     /// # Errors
     /// 404 for an unknown sandbox.
@@ -188,10 +190,10 @@ in_sandbox! {
         self.0.call(CreateThread::new)
     }
 
-    /// Reads a thread with the messages that are stored.
+    /// Returns a thread with its stored messages.
     ///
     /// # Errors
-    /// 404 for an unknown one.
+    /// 404 for an unknown thread.
     pub fn get(&self, thread_id: impl IntoId<ThreadId>) -> Call<GetThread, Thread> {
         self.0.call_in(thread_id, GetThread::new)
     }
@@ -199,13 +201,13 @@ in_sandbox! {
     /// Deletes a thread.
     ///
     /// # Errors
-    /// 404 for one that is deleted already.
+    /// 404 if the thread was already deleted.
     pub fn delete(&self, thread_id: impl IntoId<ThreadId>) -> Call<DeleteThread, ()> {
         self.0.call_in(thread_id, DeleteThread::new)
     }
 }
 
-/// Starts a run: the response with its stream, and who watches it.
+/// Starts a run. Returns the response with its stream, and the telemetry of the run.
 pub(crate) async fn start(
     client: &AgentClient,
     run: StartRun,

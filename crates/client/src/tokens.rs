@@ -3,7 +3,7 @@ use twentyfirst_protocol::tokens::{CreateToken, Token};
 use crate::call::Call;
 use crate::client::AgentClient;
 
-/// Tokens for browsers: from [`AgentClient::tokens`].
+/// The calls on tokens for browsers. [`AgentClient::tokens`] returns it.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     client: AgentClient,
@@ -14,10 +14,10 @@ impl Tokens {
         Self { client }
     }
 
-    /// Creates a token, for all agents and for one hour unless its setters say otherwise.
+    /// Creates a token. By default it is valid for all agents and for one hour.
     ///
-    /// This is the exchange of a key for a token, `exchangeToken` of `@21st-sdk/nextjs/server`. The route that browsers call
-    /// for it is a [`TokenHandler`](crate::backend::TokenHandler).
+    /// It exchanges a key for a token, like `exchangeToken` of `@21st-sdk/nextjs/server`. For the route that browsers call to get
+    /// one, see [`TokenHandler`](crate::backend::TokenHandler).
     ///
     /// ```no_run
     /// use twentyfirst_client::AgentClient;
@@ -30,7 +30,7 @@ impl Tokens {
     /// ```
     ///
     /// # Errors
-    /// 403 where the client itself holds a token.
+    /// 403 if the client itself uses a token.
     pub fn create(&self) -> Call<CreateToken, Token> {
         self.client.call(CreateToken::new())
     }

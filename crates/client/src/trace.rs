@@ -1,8 +1,8 @@
-//! Spans for operations, behind the feature `tracing`.
+//! Spans for operations, with the feature `tracing`.
 
 use twentyfirst_protocol::Route;
 
-/// The span of an operation around the attempts at it. It names the method and the route, and nothing of what is in them.
+/// Wraps an operation with all its attempts in a span. The span has the method and the route, but no values.
 #[cfg(feature = "tracing")]
 pub(crate) fn operation<T>(
     route: &Route,

@@ -14,17 +14,18 @@ use crate::error::Error;
 use crate::run::Run;
 
 impl Call<StartRun, Run> {
-    /// Reads the answer as a `T`, whose JSON Schema the agent is asked for. Feature `schemars`.
+    /// Reads the answer as a `T`, and asks the agent to follow its JSON Schema. Feature `schemars`.
     ///
-    /// The schema goes into the turn, behind the user's text. An answer that holds no such value is repaired once: a second run in the same
-    /// thread says what was wrong. See [`protocol::runs::typed`](twentyfirst_protocol::runs::typed) for how values are found.
+    /// The schema is added to the turn after the user's text. If the answer holds no such value, it is repaired once: a second
+    /// run in the same thread tells the agent what was wrong. See [`protocol::runs::typed`](twentyfirst_protocol::runs::typed)
+    /// for the way values are found.
     ///
     /// ```no_run
     /// use twentyfirst_client::{AgentClient, schemars};
     ///
     /// #[derive(serde::Deserialize, schemars::JsonSchema)]
     /// struct Report {
-    ///     /// How many bugs there are.
+    ///     /// The number of bugs.
     ///     bugs: u32,
     ///     files: Vec<String>,
     /// }
@@ -36,62 +37,65 @@ impl Call<StartRun, Run> {
     /// # }
     /// ```
     ///
-    /// It returns when the run is over. Dropping the future only stops listening: a run that has begun goes on and costs.
+    /// The call returns when the run is over.
     ///
     /// # Errors
-    /// [`Error::is_no_value`] where both answers hold none, and those of [`run`](crate::Threads::run) and of [`Run::message`]. Whatever went
-    /// wrong, [`Error::answers`] has what the agent said and what that cost, and [`Error::created`] names the sandbox.
+    /// [`Error::is_no_value`] if both answers hold no value, and the errors of [`run`](crate::Threads::run) and [`Run::message`].
+    /// In any case [`Error::answers`] has the agent's texts and their cost, and [`Error::created`] names the sandbox.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only stops listening: a run that has begun goes on and costs money.
     #[cfg(feature = "schemars")]
     pub fn json<T>(self) -> Call<StartRun, Typed<T>>
     where
         T: DeserializeOwned + schemars::JsonSchema + Send + 'static,
     {
         let mut settings = schemars::generate::SchemaSettings::draft2020_12();
-        // It tells an agent nothing.
+        // The `$schema` URL tells an agent nothing.
         settings.meta_schema = None;
         let schema = settings.into_generator().into_root_schema_for::<T>();
         self.json_of(schema.to_value())
     }
 
-    /// Reads the answer as a `T`; the agent is asked for this JSON Schema. As [`json`](Self::json) for types whose schema is written by hand, or
-    /// known only at run time.
+    /// Reads the answer as a `T`, and asks the agent to follow this JSON Schema. Use it instead of [`json`](Self::json) for
+    /// schemas that are written by hand or known only at run time.
     ///
     /// # Errors
-    /// As [`json`](Self::json).
+    /// The same as for [`json`](Self::json).
     pub fn json_of<T>(self, schema: Value) -> Call<StartRun, Typed<T>>
     where
         T: DeserializeOwned + Send + 'static,
     {
-        self.made(|client, run| ask(client, run, schema))
+        self.run_with(|client, run| ask(client, run, schema))
     }
 }
 
-/// A value that an agent gave, and the runs that it took.
+/// A value given by an agent, with the runs that it took.
 #[non_exhaustive]
 pub struct Typed<T> {
     /// The value.
     pub value: T,
-    /// What was created for it. It costs until it is deleted.
+    /// The sandbox and the thread that were created for it. They cost money until they are deleted.
     pub created: Created,
-    /// The runs that were made, the first one first: one, or two with the repair.
+    /// The runs that were made, first to last: one, or two with a repair.
     pub answers: Vec<Answered>,
 }
 
 impl<T> Typed<T> {
-    /// Returns what all its runs used and cost.
+    /// Returns the usage and cost of all its runs.
     pub fn usage(&self) -> Usage {
         self.answers.iter().map(|answer| answer.outcome.usage).sum()
     }
 
-    /// Returns where the conversation took place, to continue it or to delete its sandbox.
+    /// Returns the session of the conversation, to continue it or to delete its sandbox.
     ///
-    /// `None` only for a value with no answers, which no call gives.
+    /// `None` only for a value without answers, which no call returns.
     pub fn session(&self) -> Option<Session> {
         Some(self.answers.last()?.run.session())
     }
 }
 
-/// The value as it is; of the answers no texts.
+/// Shows the value, but no texts of the answers.
 impl<T: fmt::Debug> fmt::Debug for Typed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Typed")
@@ -107,7 +111,7 @@ async fn ask<T: DeserializeOwned>(
     run: StartRun,
     schema: Value,
 ) -> Result<Typed<T>, Error> {
-    // With the schema behind it, a turn without a text would have one.
+    // Validate before the schema is added: it would give text to a turn that has none.
     run.validate()?;
     let mut question = TypedQuestion::new(run, schema);
     let mut next = question.first();
@@ -145,7 +149,7 @@ async fn answer<T: DeserializeOwned>(
         created.clone_from(run.created());
     }
     let message = run.message().await;
-    // Behind the message comes what the run used; and only then its thread is free for another.
+    // The usage comes after the message, and only then is the thread free for another run.
     let outcome = run.outcome().await;
     let text = match &message {
         Ok(message) => texts(message),
@@ -161,7 +165,8 @@ async fn answer<T: DeserializeOwned>(
     }
 }
 
-/// Texts before and behind a tool call are not one line, as a fence needs one of its own.
+/// Joins the texts of a message. Texts before and after a tool call are separate lines, because a code fence must begin its own
+/// line.
 fn texts(message: &UiMessage) -> String {
     let texts = message.parts.iter().filter_map(|part| match part {
         Part::Text(part) => Some(part.text.to_string_lossy()),

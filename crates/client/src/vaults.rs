@@ -8,7 +8,7 @@ use twentyfirst_protocol::{CredentialId, IntoId, VaultId};
 use crate::call::Call;
 use crate::client::AgentClient;
 
-/// Vaults and the credentials in them: from [`AgentClient::vaults`]. They need a key; tokens are refused (403).
+/// The calls on vaults and their credentials. [`AgentClient::vaults`] returns it. They need a key; tokens are rejected with 403.
 ///
 /// ```no_run
 /// use twentyfirst_client::AgentClient;
@@ -32,7 +32,7 @@ impl Vaults {
         Self { client }
     }
 
-    /// Lists the vaults, the default one first, archived ones too.
+    /// Lists the vaults, including archived ones. The default vault comes first.
     pub fn list(&self) -> Call<ListVaults, VaultList> {
         self.client.call(ListVaults::new())
     }
@@ -42,42 +42,43 @@ impl Vaults {
         self.client.call(CreateVault::new(name))
     }
 
-    /// Reads a vault with its credentials.
+    /// Returns a vault with its credentials.
     ///
     /// # Errors
-    /// 404 for an unknown one.
+    /// 404 for an unknown vault.
     pub fn get(&self, vault_id: impl IntoId<VaultId>) -> Call<GetVault, VaultDetail> {
         Call::of(&self.client, vault_id.into_id().map(GetVault::new))
     }
 
-    /// Changes a vault: one that was read, as `update(&vault).name("new")`, which keeps its metadata, or an [`UpdateVault`].
+    /// Changes a vault. Pass a vault that was read, as in `update(&vault).name("new")`, which keeps its metadata, or an
+    /// [`UpdateVault`].
     ///
     /// # Errors
-    /// 404 for an unknown or archived one.
+    /// 404 for an unknown or archived vault.
     pub fn update(&self, update: impl Into<UpdateVault>) -> Call<UpdateVault, Vault> {
         self.client.call(update.into())
     }
 
-    /// Archives a vault with its credentials; with [`force`](DeleteVault::force) it is deleted for good.
+    /// Archives a vault and its credentials. With [`force`](DeleteVault::force) they are deleted permanently.
     ///
     /// # Errors
-    /// 404 for an unknown or archived one.
+    /// 404 for an unknown or archived vault.
     pub fn archive(&self, vault_id: impl IntoId<VaultId>) -> Call<DeleteVault, ()> {
         Call::of(&self.client, vault_id.into_id().map(DeleteVault::new))
     }
 
-    /// Makes a vault the one that runs use when they name no other.
+    /// Makes a vault the default, which runs use if they name no other.
     ///
     /// # Errors
-    /// 404 for an unknown or archived one.
+    /// 404 for an unknown or archived vault.
     pub fn set_default(&self, vault_id: impl IntoId<VaultId>) -> Call<SetDefaultVault, ()> {
         Call::of(&self.client, vault_id.into_id().map(SetDefaultVault::new))
     }
 
-    /// Puts a credential into a vault.
+    /// Adds a credential to a vault.
     ///
     /// # Errors
-    /// 409 where the vault has one for this server, 422 where it is full.
+    /// 409 if the vault already has one for this server, 422 if the vault is full.
     pub fn create_credential(
         &self,
         vault_id: impl IntoId<VaultId>,
@@ -89,10 +90,10 @@ impl Vaults {
         Call::of(&self.client, create)
     }
 
-    /// Replaces a credential, whole.
+    /// Replaces a credential as a whole.
     ///
     /// # Errors
-    /// 404 for an unknown or archived one.
+    /// 404 for an unknown or archived credential.
     pub fn update_credential(
         &self,
         vault_id: impl IntoId<VaultId>,
@@ -106,10 +107,10 @@ impl Vaults {
         Call::of(&self.client, update)
     }
 
-    /// Archives a credential; with [`force`](DeleteCredential::force) it is deleted for good.
+    /// Archives a credential. With [`force`](DeleteCredential::force) it is deleted permanently.
     ///
     /// # Errors
-    /// 404 for an unknown or archived one.
+    /// 404 for an unknown or archived credential.
     pub fn archive_credential(
         &self,
         vault_id: impl IntoId<VaultId>,

@@ -1,4 +1,4 @@
-//! What can be asked of an error, against the local relay.
+//! The questions that an error answers, tested against the local relay.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -69,7 +69,7 @@ fn alone(relay: impl transport::Transport) -> AgentClient {
 }
 
 #[tokio::test]
-async fn what_passes_is_retryable_and_what_stays_is_not() {
+async fn temporary_errors_are_retryable_and_permanent_ones_are_not() {
     for (status, body, is_retryable, is_timeout) in [
         (503, "", true, false),
         (
@@ -149,7 +149,7 @@ async fn a_connection_that_fails_names_the_host_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_refusal_and_an_error_become_responses_by_a_question_mark() {
+async fn a_refusal_and_an_error_convert_into_responses() {
     async fn route(client: &AgentClient, is_signed_in: bool) -> Result<usize, Box<Response<Body>>> {
         let answer = async {
             if !is_signed_in {

@@ -108,7 +108,7 @@ async fn call(
 }
 
 #[tokio::test]
-async fn an_error_of_the_client_is_the_response_that_the_handlers_make_of_it() {
+async fn an_error_of_the_client_converts_into_the_response_of_the_handlers() {
     let (relay, client, routes) = start();
     let id = client.sandboxes().create("echo").await.unwrap().id;
     let (status, found) = call(&routes, "GET", &format!("/sandboxes/{id}"), "").await;
@@ -144,7 +144,7 @@ async fn a_refusal_is_a_response() {
 }
 
 #[tokio::test]
-async fn what_a_page_of_use_chat_sends_starts_a_run() {
+async fn a_message_from_use_chat_starts_a_run() {
     let (_relay, client, routes) = start();
     let parts = json!([{ "type": "text", "text": "Hello there" }]);
     let body = json!({ "id": "c1", "messages": [{ "id": "m1", "role": "user", "parts": parts }] });
@@ -170,7 +170,7 @@ async fn what_a_page_of_use_chat_sends_starts_a_run() {
 }
 
 #[tokio::test]
-async fn tokens_and_threads_are_read_as_their_handlers_read_them() {
+async fn token_and_thread_requests_are_read_as_in_their_handlers() {
     let (_relay, client, routes) = start();
     let (status, token) = call(&routes, "POST", "/token", r#"{"agent":"echo"}"#).await;
     assert_eq!(status, StatusCode::OK);
@@ -211,7 +211,7 @@ impl http_body::Body for Never {
 }
 
 #[tokio::test]
-async fn the_limits_are_those_of_the_handlers_or_of_a_layer() {
+async fn limits_are_the_defaults_of_the_handlers_or_set_by_a_layer() {
     let (_relay, _, routes) = start();
     let (a_mebibyte, longer) = (1 << 20, RequestLimits::new().body + 1);
     let spaces = |length| Full::from(vec![b' '; length]);

@@ -1,4 +1,4 @@
-//! What a stalled browser costs the server's memory: a process of its own, since it measures itself.
+//! The memory that a stalled browser takes. A process of its own, because it measures its own memory.
 //!
 //! The answer is 64 MiB long and the browser stalls for 2 s; with `LONG_STALL=1` it is 256 MiB and 10 s.
 
@@ -19,7 +19,7 @@ mod resident;
 
 const MIB: usize = 1024 * 1024;
 
-/// How much the server may grow.
+/// The most bytes by which the server may grow.
 const GROWTH: usize = 4 * MIB;
 
 /// 16 KiB of events.
@@ -30,10 +30,10 @@ fn piece() -> Vec<u8> {
     event.repeat(16).into_bytes()
 }
 
-/// How every answer ends.
+/// The end of every answer.
 const DONE: &str = "data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n";
 
-/// A relay that answers every request with so many bytes and [`DONE`], as a run that is completed, and counts what it could write.
+/// A relay that responds to every request with this many bytes and [`DONE`], like a completed run, and counts the bytes it could write.
 fn relay(length: usize, written: Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -119,7 +119,7 @@ fn read_body(mut socket: impl BufRead) -> usize {
 }
 
 #[test]
-fn a_stalled_browser_holds_the_relay_up_and_not_the_memory() {
+fn a_stalled_browser_stalls_the_relay_and_takes_no_memory() {
     let (length, stall) = match std::env::var_os("LONG_STALL") {
         Some(_) => (256 * MIB, Duration::from_secs(10)),
         None => (64 * MIB, Duration::from_secs(2)),

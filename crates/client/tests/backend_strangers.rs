@@ -1,4 +1,4 @@
-//! What browsers cost whom nobody knows, and who send large bodies all the same: a process of its own, since it measures itself.
+//! The memory that large bodies of unauthorized requests take. A process of its own, because it measures its own memory.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -15,7 +15,7 @@ mod resident;
 
 const MIB: usize = 1024 * 1024;
 
-/// How long each body says to be, of which half comes.
+/// The declared length of each body; only half of it arrives.
 const LENGTH: usize = 5 * MIB;
 
 const BROWSERS: usize = 200;
@@ -33,7 +33,7 @@ fn serve() -> SocketAddr {
     resident::serve(chats)
 }
 
-/// Sends the head and a little of the body, reads the response, and sends on until half of it is gone or nobody takes it.
+/// Sends the head and a little of the body, reads the response, and continues until half of the body is sent or no longer accepted.
 fn browser(server: SocketAddr) -> TcpStream {
     let mut socket = TcpStream::connect(server).unwrap();
     write!(
@@ -57,7 +57,7 @@ fn browser(server: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn bodies_of_nobody_take_no_memory() {
+fn bodies_of_unauthorized_requests_take_no_memory() {
     let server = serve();
     drop(browser(server));
     thread::sleep(Duration::from_millis(200));

@@ -200,7 +200,7 @@ async fn credentials_are_not_recorded_wherever_and_however_they_are_repeated() {
             ),
             found("<p>cookie-of-ours-2, cookie-of-ours-1, cookie-of-theirs at /v1/chat</p>"),
         ),
-        // A token that comes, below and behind a byte order mark, and what follows with it and without.
+        // A token in a response, nested and after a byte order mark, and later requests with it and without.
         (
             post("/v1/tokens", "{}"),
             found(
@@ -264,7 +264,7 @@ const KEY_HTML: &str = "21st_sk_&#252;/key+of&amp;mine&quot;";
 const KEY_URL: &str = "21st_sk_%C3%BC%2Fkey%2Bof%26mine%22";
 
 #[tokio::test]
-async fn common_values_leave_what_is_recorded_playable() {
+async fn masking_common_values_keeps_a_recording_playable() {
     let file = File::default();
     let values = [
         "1", "0", "true", "null", " ", "\"", "hello\"", "text", "user", "error", "id", "json",
@@ -302,7 +302,7 @@ async fn common_values_leave_what_is_recorded_playable() {
     assert_eq!(recorded.0, 1);
 }
 
-/// Text as it may stand anywhere: what JSON, URLs, HTML and event streams are made of, and anything else.
+/// Any text, with the syntax of JSON, URLs, HTML and event streams among it.
 fn texts() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[ab1\"\\\\/%&+ ;:,{}\\[\\]*]{0,4}",
@@ -312,7 +312,7 @@ fn texts() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// Bodies in which the secret may stand: JSON, event streams, forms, text, and bytes of any kind.
+/// Bodies that may contain the secret: JSON, event streams, forms, text, and any bytes.
 fn body(form: u8, text: &str, secret: &str) -> Vec<u8> {
     let held = format!("{text}{secret}{text}");
     match form {
@@ -336,7 +336,7 @@ proptest! {
     /// Whatever is secret, and whatever is sent and comes back: what was recorded is played, the same but for what is masked, JSON stays
     /// JSON, and a secret that tells something is not in the recording.
     #[test]
-    fn what_is_recorded_is_played(
+    fn a_recording_can_be_replayed(
         secret in texts(),
         text in texts(),
         (asked_form, told_form) in (0..5_u8, 0..5_u8),

@@ -1,9 +1,9 @@
-//! Lines that were guessed: forty everyday tasks, each written down by somebody who knew the documents of the Node client and the style of
-//! reqwest, kube and the AWS SDK, and had not seen this crate. What compiles of them stands here as it was guessed, with `sandbox` for a
-//! handle ([`AgentClient::sandbox`]) and `created` for what [`Sandboxes::create`](twentyfirst_client::Sandboxes::create) returned; beside
-//! what does not, what to write.
+//! Guesses at the API: forty everyday tasks, written by people who knew the documents of the Node client and the style of reqwest, kube
+//! and the AWS SDK, but had not seen this crate. Guesses that compile are kept as they were written. There, `sandbox` is a handle
+//! ([`AgentClient::sandbox`]), and `created` is the result of [`Sandboxes::create`](twentyfirst_client::Sandboxes::create). The other
+//! guesses are comments, with the correct code below.
 //!
-//! Nothing here is run: that it compiles is the test.
+//! Nothing here is run: it only has to compile.
 
 #![expect(dead_code, reason = "it is compiled, not run")]
 
@@ -109,7 +109,7 @@ async fn as_guessed(
     Ok(())
 }
 
-/// What was guessed otherwise, and what to write.
+/// The wrong guesses, with the correct code.
 async fn instead(client: AgentClient, sandbox: SandboxHandle, session: Session) -> Result {
     // .timeout(…).connect_timeout(…).max_retries(3): options, for a client or for one call.
     let quick = client.options().deadline(Duration::from_secs(20));

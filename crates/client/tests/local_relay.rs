@@ -281,7 +281,7 @@ async fn threads() {
 }
 
 #[tokio::test]
-async fn a_run_makes_what_is_missing_and_is_stored() {
+async fn a_run_creates_what_is_missing_and_is_stored() {
     let (_relay, client) = start();
     let start = StartRun::new("shell", "echo one > f; cat f")
         .name("First")

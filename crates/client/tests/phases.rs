@@ -17,7 +17,7 @@ use twentyfirst_client::{
     AgentClient, CallOptions, Error, RetryPolicy, SandboxId, StartRun, ThreadId,
 };
 
-/// Where the server breaks off.
+/// The phase in which the server cuts the connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
     /// Before it has read anything.
@@ -43,7 +43,7 @@ const PHASES: [Phase; 6] = [
     Phase::Busy,
 ];
 
-/// Serves until the process ends. Counts the requests of which it has read the head.
+/// Serves until the process ends. Counts the requests whose head it has read.
 fn server(phase: Phase) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -164,7 +164,7 @@ async fn a_head_timeout_ends_the_wait_for_a_sandbox() {
 }
 
 #[tokio::test]
-async fn nothing_that_may_have_acted_is_sent_twice() {
+async fn a_request_that_may_have_taken_effect_is_not_sent_twice() {
     let quick = RetryPolicy::standard()
         .first_delay(Duration::from_millis(1))
         .longest_delay(Duration::from_millis(2));

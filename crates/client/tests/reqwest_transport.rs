@@ -142,7 +142,7 @@ async fn a_run_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_relay_that_is_not_there_is_named() {
+async fn an_unreachable_relay_is_named() {
     let relay = LocalRelay::start().unwrap();
     let address = relay.address();
     let client = client(&relay, Client::builder())

@@ -18,7 +18,7 @@ use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
 
 const STORY: &str = "Once upon a time 🔭 an agent spoke for longer than any request may take.";
 
-/// How long the story takes, in any case.
+/// The shortest duration of the story.
 const SPOKEN: Duration = Duration::from_secs(2);
 
 fn relay() -> LocalRelay {
@@ -35,7 +35,7 @@ fn relay() -> LocalRelay {
         .unwrap()
 }
 
-/// A client with room for one request at once, each of which must have its response begin within `limit`.
+/// A client that sends one request at a time, and whose responses must begin within `limit`.
 fn client(relay: &LocalRelay, url: &str, limit: Duration) -> AgentClient {
     let stack = ServiceBuilder::new()
         .map_request(|mut request: Request<Body>| {
@@ -141,7 +141,7 @@ async fn a_call_that_waits_for_its_permit_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_call_that_the_timeout_of_tower_ends_may_have_been_sent() {
+async fn a_call_ended_by_towers_timeout_may_have_been_sent() {
     let relay = relay();
     let client = client(&relay, relay.url(), Duration::from_millis(300));
     let sandbox = AgentClient::of(&relay)
@@ -163,7 +163,7 @@ async fn a_call_that_the_timeout_of_tower_ends_may_have_been_sent() {
 }
 
 #[tokio::test]
-async fn a_call_without_a_connection_was_not_sent_whatever_is_around() {
+async fn a_call_without_a_connection_was_not_sent_whatever_the_stack() {
     let relay = relay();
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", nobody.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! What the spans of a whole conversation tell, and what they do not.
+//! The spans of a whole conversation, and the secrets that they must not show.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -80,7 +80,7 @@ fn shown<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
 }
 
 #[tokio::test]
-async fn nothing_that_is_shown_or_traced_tells_a_secret() {
+async fn errors_and_traces_show_no_secret() {
     let everything = Everything::default();
     let _guard = tracing::subscriber::set_default(everything.clone());
     let relay = LocalRelay::start().unwrap();
@@ -144,7 +144,7 @@ async fn nothing_that_is_shown_or_traced_tells_a_secret() {
 }
 
 #[tokio::test]
-async fn spans_name_routes_and_nothing_of_what_is_said() {
+async fn spans_have_routes_and_no_contents() {
     let everything = Everything::default();
     let _guard = tracing::subscriber::set_default(everything.clone());
     let relay = LocalRelay::start().unwrap();

@@ -18,14 +18,15 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The response of the [`Refusal`] that it becomes.
+/// Converts the error into a [`Refusal`], and that into its response.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         Refusal::from(self).into_response()
     }
 }
 
-/// Reads nothing yet. The [`RequestLimits`] are those in the request's extensions, where a layer has put some there.
+/// Extracts the request without reading its body. [`RequestLimits`] in the request's extensions, added by a layer, replace the
+/// defaults.
 impl<S: Send + Sync> FromRequest<S> for ChatRequest {
     type Rejection = Infallible;
 
@@ -35,7 +36,8 @@ impl<S: Send + Sync> FromRequest<S> for ChatRequest {
     }
 }
 
-/// Reads nothing yet. The [`RequestLimits`] are those in the request's extensions, where a layer has put some there.
+/// Extracts the request without reading its body. [`RequestLimits`] in the request's extensions, added by a layer, replace the
+/// defaults.
 impl<S: Send + Sync> FromRequest<S> for ThreadRequest {
     type Rejection = Infallible;
 
@@ -45,7 +47,8 @@ impl<S: Send + Sync> FromRequest<S> for ThreadRequest {
     }
 }
 
-/// Reads nothing yet. The [`RequestLimits`] are those in the request's extensions, where a layer has put some there.
+/// Extracts the request without reading its body. [`RequestLimits`] in the request's extensions, added by a layer, replace the
+/// defaults.
 impl<S: Send + Sync> FromRequest<S> for TokenRequest {
     type Rejection = Infallible;
 

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use super::Refusal;
 
-/// The user's function, which decides what a request may do.
+/// The user's function that decides on a request.
 ///
-/// Erased, so that a handler has a type that can be written down, in a struct or a function's signature.
+/// It is type-erased, so that a handler has a type that can be named, in a struct or a signature.
 pub(super) struct Decide<R, T>(Arc<Function<R, T>>);
 
 type Function<R, T> = dyn Fn(R) -> Decision<T> + Send + Sync;
@@ -29,7 +29,7 @@ impl<R, T> Decide<R, T> {
     }
 }
 
-// By hand, since a derived one would ask for it of what the function takes and gives.
+// Implemented by hand: the derive would require `R: Clone` and `T: Clone`.
 impl<R, T> Clone for Decide<R, T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))

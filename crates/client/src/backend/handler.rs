@@ -1,4 +1,4 @@
-//! What all handlers have in common.
+//! The common parts of all handlers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::unread::Unread;
 use super::{Refusal, RequestLimits};
 use crate::client::AgentClient;
 
-/// What each handler has: who decides (`R` is what it is asked, `T` what it decides), who sees what fails, and how much is read.
+/// The fields that every handler has. `R` is the request that the user's function decides on, and `T` is its decision.
 pub(super) struct Core<R, T> {
     pub(super) client: AgentClient,
     pub(super) decide: Decide<R, T>,
@@ -38,14 +38,14 @@ impl<R, T> Core<R, T> {
         Unread::new(body, &self.limits, self.runtime())
     }
 
-    /// Executes an operation, and makes of its failure what a browser may know.
+    /// Executes an operation. On failure, returns the refusal that a browser may see.
     pub(super) async fn execute<O: Operation>(&self, operation: &O) -> Result<O::Output, Refusal> {
         let output = self.client.execute(operation).await;
         output.map_err(|error| self.on_error.refuse(&error))
     }
 }
 
-// By hand, since a derived one would ask for it of what the function takes and gives.
+// Implemented by hand: the derive would require `R: Clone` and `T: Clone`.
 impl<R, T> Clone for Core<R, T> {
     fn clone(&self) -> Self {
         Self {
@@ -57,29 +57,30 @@ impl<R, T> Clone for Core<R, T> {
     }
 }
 
-/// One of the handlers.
+/// A handler of requests.
 pub(super) trait Handler: Clone + Send + Sync + 'static {
-    /// Does what one request is about.
+    /// Responds to one request.
     fn respond(
         &self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>, Refusal>> + Send;
 }
 
-/// Gives a [`Handler`] that has a `core` its public face.
+/// Adds the public methods and traits to a [`Handler`] with a field `core`.
 macro_rules! handler {
     ($handler:ty) => {
         impl $handler {
-            /// Sets how much of a request is read, and how long that may take.
+            /// Sets the limits for reading a request: its size, and the time that this may take.
             #[must_use]
             pub fn limits(mut self, limits: $crate::backend::RequestLimits) -> Self {
                 self.core.limits = limits;
                 self
             }
 
-            /// Responds to one request. It never fails: what goes wrong is a response, too.
+            /// Responds to one request. It never fails: errors are responses, too.
             ///
-            /// Dropping the future is how a browser leaves.
+            /// # Cancel safety
+            /// Drop the future when the browser leaves.
             pub fn handle<B>(
                 &self,
                 request: ::http::Request<B>,
@@ -89,7 +90,7 @@ macro_rules! handler {
                 B::Error: Into<Box<dyn ::std::error::Error + Send + Sync>>,
             {
                 let request = request.map(::twentyfirst_transport::Body::wrap);
-                // Boxed, and with nothing beside the box: servers keep room for the future of a response as long as its connection lives.
+                // Boxed, and with nothing beside the box: servers reserve space for this future as long as the connection lives.
                 let respond =
                     Box::pin($crate::backend::handler::Handler::respond(self, request));
                 async move { respond.await.unwrap_or_else(::http::Response::from) }

@@ -7,9 +7,9 @@
 //! | [`SandboxHandler`] | create a sandbox |
 //! | [`ThreadHandler`] | list and create threads |
 //!
-//! Every handler is plain HTTP: `handle` takes an [`http::Request`] and gives an [`http::Response`], and each is a
-//! [`tower_service::Service`] that never fails, which is what axum's `route_service` and anything else of tower or hyper
-//! takes. They are cheap to clone.
+//! Every handler is plain HTTP: `handle` takes an [`http::Request`] and returns an [`http::Response`]. Each is also a
+//! [`tower_service::Service`] that never fails, so it works with axum's `route_service` and everything else of tower or hyper.
+//! Handlers are cheap to clone.
 //!
 //! ```
 //! use axum::Router;
@@ -23,10 +23,12 @@
 //! }
 //! ```
 //!
-//! Each takes a function of yours, which decides what a request may do, and answers with a [`Refusal`] where it may not.
+//! Each handler takes a function of yours that decides what a request may do. It returns a [`Refusal`] for a request that is not
+//! allowed.
 //!
-//! The futures of that function outlive its call, so what it needs, such as a database, is cloned into each of them:
-//! [`with_state`] does so. An `async |request|` closure lends it instead, and the compiler says that it does not implement `Fn`.
+//! The futures of that function outlive its call, so its state, such as a database, must be cloned into each of them:
+//! [`with_state`] does so. An `async |request|` closure borrows its state instead, and the compiler says that it does not
+//! implement `Fn`.
 //!
 //! ```
 //! use twentyfirst_client::backend::{ThreadHandler, ThreadRequest, with_state};
@@ -45,14 +47,14 @@
 //! }
 //! ```
 //!
-//! Where a handler refuses, or the relay does, it answers `{"error": message}` with a fitting status. The key is never in it, and
-//! neither is what the relay says of failures of its own (5xx); `on_error`, which each of them has, sees the reason. `OPTIONS` is answered
-//! with 204 and other methods than the handler's own with 405, both with `Allow`; a body that is too long with 413.
+//! If a handler or the relay refuses a request, the response is `{"error": message}` with a fitting status. It never has the key,
+//! nor the relay's text about failures of its own (5xx); the `on_error` function of each handler gets the reason. The response to
+//! `OPTIONS` is 204, and to other methods than the handler's own 405, both with `Allow`; a body that is too long gets 413.
 //!
 //! # In axum
-//! A handler is a service, which `route_service` takes with all its methods. Routes of your own stand beside it. With the feature `axum`,
-//! [`Refusal`] and [`Error`](crate::Error) are responses of axum, and [`ChatRequest`], [`ThreadRequest`] and [`TokenRequest`] are extractors:
-//! they read what a browser sends as the handlers do, with the same limits and refusals.
+//! A handler is a service; pass it to `route_service`, which gives it all methods. You can add routes of your own. With the
+//! feature `axum`, [`Refusal`] and [`Error`](crate::Error) are responses of axum, and [`ChatRequest`], [`ThreadRequest`] and
+//! [`TokenRequest`] are extractors. They read a browser's request like the handlers, with the same limits and refusals.
 //!
 #![cfg_attr(feature = "axum", doc = "```")]
 #![cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -78,27 +80,29 @@
 //! fn routes(client: AgentClient, chats: ChatHandler) -> Router {
 //!     Router::new()
 //!         .route("/api/ask", post(ask))
-//!         // Other limits than the defaults, for `ask`. A handler has its own.
+//!         // Limits for `ask` other than the defaults. A handler has its own.
 //!         .layer(Extension(RequestLimits::new().body(64 * 1024)))
 //!         .route_service("/api/chat", chats)
 //!         .with_state(client)
 //! }
 //! ```
 //!
-//! An extractor of yours that decides who asks stands before them. A route that gives an error as its response logs nothing: log the error
-//! before `?` where you want to see the reason.
+//! Put your own extractor for authentication before them. A route that returns an error as its response logs nothing: log the
+//! error before `?` to see the reason.
 //!
-//! | to know | use |
+//! # Costs
+//!
+//! | task | use |
 //! |---|---|
-//! | what a run used and cost | [`Budget::spent`] of yours, from whichever instance; or [`ChatRun::observe`] |
-//! | what a user, a chat or a run has spent | [`SpendingLimit::spent_by`], [`spent_in`](SpendingLimit::spent_in), [`spent_on`](SpendingLimit::spent_on) |
-//! | to limit what they spend | [`ChatHandler::budget`] with a [`SpendingLimit`] or a [`Budget`] of yours |
-//! | to limit what one run costs | [`RunOptions::max_budget_usd`](crate::RunOptions::max_budget_usd) |
-//! | to limit what a sandbox costs | [`RunOptions::max_sandbox_budget_usd`](crate::RunOptions::max_sandbox_budget_usd), with an `an_sk_` key |
+//! | learn the usage and cost of a run | your own [`Budget::spent`], called by whichever instance ends it; or [`ChatRun::observe`] |
+//! | learn the spending of a user, a chat or a run | [`SpendingLimit::spent_by`], [`spent_in`](SpendingLimit::spent_in), [`spent_on`](SpendingLimit::spent_on) |
+//! | limit the spending of users and chats | [`ChatHandler::budget`] with a [`SpendingLimit`] or your own [`Budget`] |
+//! | limit the cost of one run | [`RunOptions::max_budget_usd`](crate::RunOptions::max_budget_usd) |
+//! | limit the cost of a sandbox | [`RunOptions::max_sandbox_budget_usd`](crate::RunOptions::max_sandbox_budget_usd), with an `an_sk_` key |
 //!
 //! # Before you mount them
-//! They look at no `Origin`: where a cookie is your session, give it `SameSite=Lax` or `Strict`, or refuse requests of other sites
-//! before they come here.
+//! The handlers do not check `Origin`. If your session is a cookie, give it `SameSite=Lax` or `Strict`, or refuse requests from
+//! other sites before they get here.
 //!
 //! The example `web_chat` is a whole server.
 
@@ -113,10 +117,10 @@ mod on_error;
 mod refusal;
 mod request_limits;
 mod respond;
+mod run_to_completion;
 mod sandbox;
 mod stored;
 mod thread;
-mod to_its_end;
 mod token;
 mod unread;
 mod with_state;

@@ -6,9 +6,9 @@ use twentyfirst_protocol::sandboxes::CreateSandbox;
 
 use super::Refusal;
 
-/// The sandbox that a [`SandboxRequest`](super::SandboxRequest) is answered with, and who is told of it.
+/// The sandbox to create for a [`SandboxRequest`](super::SandboxRequest), with a callback for its id.
 ///
-/// A [`CreateSandbox`] is one, too: take this where you want to [keep whose it is](Self::on_created).
+/// You can also return a [`CreateSandbox`]. Use this type to [store the owner of the sandbox](Self::on_created).
 #[must_use]
 pub struct NewSandbox {
     pub(super) create: CreateSandbox,
@@ -19,7 +19,7 @@ pub(super) type OnCreated = Box<dyn FnOnce(SandboxId) -> Stored + Send>;
 type Stored = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 impl NewSandbox {
-    /// The sandbox to create.
+    /// Creates a description of a sandbox.
     pub fn new(create: CreateSandbox) -> Self {
         Self {
             create,
@@ -27,10 +27,11 @@ impl NewSandbox {
         }
     }
 
-    /// Does this when the sandbox is there, before the browser gets to know its id. It is the moment to store whose it is.
+    /// Sets a function that is called when the sandbox was created, before the browser receives its id. Store the owner of the
+    /// sandbox there.
     ///
-    /// With it, creating does not end when the browser leaves meanwhile; so what was created, and costs, is never lost. Where
-    /// it refuses, the browser gets the refusal, and the sandbox is there all the same.
+    /// With it, the creation is completed even if the browser leaves in the meantime, so that no sandbox that costs money is
+    /// lost. If the function refuses, the browser gets the refusal, and the sandbox exists all the same.
     pub fn on_created<F, Fut>(mut self, on_created: F) -> Self
     where
         F: FnOnce(SandboxId) -> Fut + Send + 'static,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::Refusal;
 use crate::error::Error;
 
-/// Who sees why a call failed, before it becomes a refusal.
+/// The user's function that is called with the error of a failed call before it becomes a refusal.
 #[derive(Clone, Default)]
 pub(super) struct OnError(Option<Arc<See>>);
 
@@ -20,7 +20,7 @@ impl OnError {
         }
     }
 
-    /// Shows it, and makes it what a browser may know.
+    /// Reports the error, and converts it into the refusal that a browser may see.
     pub(super) fn refuse(&self, error: &Error) -> Refusal {
         self.show(error);
         Refusal::from(error)

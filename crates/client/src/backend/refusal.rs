@@ -12,7 +12,7 @@ use twentyfirst_transport::Body;
 use super::respond::json;
 use crate::error::Error;
 
-/// An answer that says no: a status, and `{"error": message}`.
+/// A response that refuses a request: a status, and `{"error": message}`.
 ///
 /// The browser sees the message.
 ///
@@ -23,8 +23,8 @@ use crate::error::Error;
 /// assert_eq!(refusal.status(), 401);
 /// ```
 ///
-/// A route of your own can respond with it, too: it becomes an [`http::Response`], and so does [`Error`]. With the feature `axum` both are
-/// responses of axum, and `?` makes a refusal of every error of the client:
+/// Your own routes can respond with it, too: it converts into an [`http::Response`], and so does [`Error`]. With the feature
+/// `axum` both are responses of axum, and `?` converts every error of the client into a refusal:
 ///
 #[cfg_attr(feature = "axum", doc = "```")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -49,7 +49,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with any status.
+    /// Creates a refusal with any status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -58,77 +58,77 @@ impl Refusal {
         }
     }
 
-    /// 400: the request makes no sense.
+    /// Creates a 400: the request is invalid.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 401: nobody is signed in.
+    /// Creates a 401: the user is not signed in.
     pub fn unauthorized(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, message)
     }
 
-    /// 402: a budget is used up.
+    /// Creates a 402: a budget is used up.
     pub fn payment_required(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYMENT_REQUIRED, message)
     }
 
-    /// 403: who is signed in may not do this.
+    /// Creates a 403: the signed-in user is not allowed to do this.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
-    /// 404: there is no such thing, or not for who asks.
+    /// Creates a 404: the resource does not exist, or not for this user.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
-    /// 409: what is there does not allow it.
+    /// Creates a 409: the state of the resource does not allow the request.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, message)
     }
 
-    /// 500: something of this server's own has failed. The message is for the browser: leave the reasons to your log.
+    /// Creates a 500: this server failed. The message is for the browser; write the reason to your log.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
-    /// Sets after how long the request may be sent again: the header `retry-after`, in whole seconds.
+    /// Sets the delay after which the request may be sent again: the header `retry-after`, in whole seconds.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
     }
 
-    /// The status of the answer.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What the browser is told.
+    /// Returns the message for the browser.
     pub fn message(&self) -> &str {
         &self.message
     }
 }
 
-/// What a browser may know of a call that failed.
+/// Converts the error of a failed call into what a browser may know of it.
 ///
 /// | the call | the browser |
 /// |---|---|
 /// | the request is invalid | 400 and the rule |
-/// | the relay answered 400, 402, 404, 409, 410, 413, 422 or 429 | the same, with the relay's message and `retry-after`; of a budget also its limit and what was spent |
-/// | the relay answered 503 | 503 with `retry-after` |
+/// | the relay responded with 400, 402, 404, 409, 410, 413, 422 or 429 | the same, with the relay's message and `retry-after`; for a budget also its limit and the spending |
+/// | the relay responded with 503 | 503 with `retry-after` |
 /// | the thread is streaming already, the sandbox belongs to another agent, or another run would have been ended | 409 |
-/// | there was no answer in time, the relay's 408 and 504 among it | 504 |
-/// | anything else; the relay's 401 and 403 among it, as they mean this server's key | 502 |
+/// | there was no response in time; this includes the relay's 408 and 504 | 504 |
+/// | anything else; this includes the relay's 401 and 403, as they mean this server's key | 502 |
 ///
-/// Of the last kind nothing is told but that it is so: log the error to see what was the matter.
+/// The last row carries no details; log the error to see the cause.
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Self {
         let refusal = if error.invalid_request().is_some() {
             Self::bad_request(error.to_string())
         } else if let Some(api_error) = error.api_error() {
-            let message = told(api_error);
+            let message = message(api_error);
             match api_error.status().as_u16() {
                 400 | 402 | 404 | 409 | 410 | 413 | 422 | 429 => {
                     Self::new(api_error.status(), message)
@@ -164,8 +164,8 @@ impl From<&Error> for Refusal {
     }
 }
 
-/// The relay's message, with the amounts that it tells beside it.
-fn told(error: &ApiError) -> String {
+/// Returns the relay's message, with the amounts that its response has in addition.
+fn message(error: &ApiError) -> String {
     let message = shown(error.message().trim_end());
     let amount = |name: &str| error.extra().get(name)?.as_f64().map(Usd::from_dollars);
     match (amount("spentUsd"), amount("limitUsd")) {
@@ -174,7 +174,7 @@ fn told(error: &ApiError) -> String {
     }
 }
 
-/// Says that a budget is exceeded, be it the relay's or one of this server's.
+/// Formats the message for a budget that is exceeded, the relay's or one of this server.
 pub(super) fn over_budget(what: &str, spent: Usd, limit: Usd) -> String {
     format!("{what}: {spent} of {limit} spent")
 }
@@ -185,14 +185,14 @@ impl From<Error> for Refusal {
     }
 }
 
-/// 400 and the rule.
+/// Converts it into a 400 with the rule that was broken.
 impl From<InvalidRequest> for Refusal {
     fn from(error: InvalidRequest) -> Self {
         Self::from(Error::from(error))
     }
 }
 
-/// 413 where there is too much of something, else 400.
+/// Converts it into a 413 if there is too much of something, or else into a 400.
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         let status = match error {
@@ -211,12 +211,12 @@ impl Refusal {
     fn timeout() -> Self {
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
-            "the relay did not answer in time",
+            "the relay did not respond in time",
         )
     }
 }
 
-/// The status, the message in JSON, and `retry-after` where there is one.
+/// Creates the response: the status, the message as JSON, and `retry-after` if it is set.
 impl From<Refusal> for Response<Body> {
     fn from(refusal: Refusal) -> Self {
         let content = serde_json::json!({ "error": refusal.message });
@@ -231,7 +231,7 @@ impl From<Refusal> for Response<Body> {
     }
 }
 
-/// The response of the [`Refusal`] that it becomes.
+/// Converts the error into a [`Refusal`], and that into its response.
 impl From<Error> for Response<Body> {
     fn from(error: Error) -> Self {
         Refusal::from(error).into()

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use twentyfirst_protocol::browser::ChatLimits;
 
-/// How much of a browser's request is read, and how long that may take.
+/// The limits for reading a browser's request: its size, and the time that this may take.
 ///
 /// ```
 /// use std::time::Duration;
@@ -16,18 +16,18 @@ use twentyfirst_protocol::browser::ChatLimits;
 #[non_exhaustive]
 #[must_use]
 pub struct RequestLimits {
-    /// How long a body may be, in bytes. A longer one is refused with 413. Default: 10 MiB, as the relay takes no more.
+    /// The most bytes of a body. A longer one is refused with 413. Default: 10 MiB, the limit of the relay.
     pub body: usize,
-    /// How long a body may take as a whole. A slower one is refused with 408. Default: 2 min.
+    /// The time limit for a whole body. A slower one is refused with 408. Default: 2 min.
     pub time: Duration,
-    /// How long nothing of a body may come. A slower one is refused with 408. Default: 20 s.
+    /// The time limit between two pieces of a body. A slower one is refused with 408. Default: 20 s.
     pub idle: Duration,
-    /// How many messages and parts of a chat are read. More are refused with 413.
+    /// The most messages and parts of a chat. More are refused with 413.
     pub chat: ChatLimits,
 }
 
 impl RequestLimits {
-    /// The defaults.
+    /// Returns the defaults.
     pub const fn new() -> Self {
         Self {
             body: 10 * 1024 * 1024,
@@ -37,31 +37,31 @@ impl RequestLimits {
         }
     }
 
-    /// Sets how long a body may be, in bytes.
+    /// Sets the most bytes of a body.
     pub const fn body(mut self, bytes: usize) -> Self {
         self.body = bytes;
         self
     }
 
-    /// Sets how long a body may take as a whole.
+    /// Sets the time limit for a whole body.
     pub const fn time(mut self, time: Duration) -> Self {
         self.time = time;
         self
     }
 
-    /// Sets how long nothing of a body may come.
+    /// Sets the time limit between two pieces of a body.
     pub const fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// Sets how many messages a conversation may have.
+    /// Sets the most messages of a conversation.
     pub const fn messages(mut self, messages: usize) -> Self {
         self.chat = self.chat.messages(messages);
         self
     }
 
-    /// Sets how many parts of messages are read.
+    /// Sets the most parts of messages.
     pub const fn parts(mut self, parts: usize) -> Self {
         self.chat = self.chat.parts(parts);
         self

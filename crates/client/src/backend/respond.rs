@@ -1,4 +1,4 @@
-//! Writing responses.
+//! Creates responses.
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -7,9 +7,9 @@ use twentyfirst_transport::Body;
 
 use super::Refusal;
 
-/// A response in JSON.
+/// Creates a JSON response.
 pub(super) fn json(status: StatusCode, content: &impl Serialize) -> Response<Body> {
-    // What handlers respond with are texts, numbers and JSON values, which cannot fail to become JSON.
+    // Handlers respond with texts, numbers and JSON values, whose serialization cannot fail.
     let content = serde_json::to_vec(content).unwrap_or_default();
     let mut response = Response::new(Body::from(content));
     *response.status_mut() = status;
@@ -18,14 +18,14 @@ pub(super) fn json(status: StatusCode, content: &impl Serialize) -> Response<Bod
     response
 }
 
-/// The response to another method than the handler's own: 204 to `OPTIONS` and 405 to the rest, as Next.js does.
+/// Responds to a method that the handler does not support: 204 to `OPTIONS` and 405 to the rest, as Next.js does.
 pub(super) fn other_method(method: &Method, allow: &'static str) -> Response<Body> {
     let mut response = if method == Method::OPTIONS {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         response
     } else {
-        let message = format!("this route takes {allow}");
+        let message = format!("this route accepts {allow}");
         Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).into()
     };
     response

@@ -10,13 +10,14 @@ use super::handler::{Core, Handler, handler};
 use super::new_sandbox::NewSandbox;
 use super::on_error::OnError;
 use super::respond::{json, other_method};
-use super::to_its_end::to_its_end;
+use super::run_to_completion::run_to_completion;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// Creates sandboxes for browsers: `POST` is answered with `{"sandboxId"}`.
+/// Creates sandboxes for browsers: it responds to `POST` with `{"sandboxId"}`.
 ///
-/// Your function decides who may have one, and for which agent: a sandbox costs. Nothing of the request's body is read.
+/// Your function decides which users may have a sandbox, and for which agent, since a sandbox costs money. The request's body is
+/// not read.
 ///
 /// ```
 /// use twentyfirst_client::backend::{NewSandbox, Refusal, SandboxHandler, SandboxRequest};
@@ -50,28 +51,29 @@ use crate::error::Error;
 /// }
 /// ```
 ///
-/// A browser that leaves while it waits may leave a sandbox behind, which costs until its time to live is over: not so with
-/// [`NewSandbox::on_created`].
+/// If a browser leaves while it waits, a sandbox may remain that costs money until its time to live is over. Use
+/// [`NewSandbox::on_created`] to avoid that.
 #[derive(Clone)]
 pub struct SandboxHandler {
     core: Core<SandboxRequest, NewSandbox>,
 }
 
-/// A browser asks for a sandbox.
+/// A browser's request for a sandbox.
 ///
-/// `Debug` shows neither headers nor extensions, as a session may be in them.
+/// `Debug` shows neither headers nor extensions, as they may hold a session.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct SandboxRequest {
-    /// The request's method, headers and extensions: where your session is.
+    /// The request's method, headers and extensions, such as your session.
     pub head: Parts,
 }
 
 impl SandboxHandler {
-    /// Creates what `decide` gives: a [`CreateSandbox`](crate::protocol::sandboxes::CreateSandbox) or a [`NewSandbox`].
+    /// Creates a handler that creates the sandboxes returned by `decide`: a
+    /// [`CreateSandbox`](crate::protocol::sandboxes::CreateSandbox) or a [`NewSandbox`].
     ///
-    /// The closure may run many times at once. Its futures outlive the call, so what they need of what it holds is cloned
-    /// into them. They are dropped when the browser leaves meanwhile.
+    /// The closure may run many times at once. Its futures outlive the call, so clone what they need into them. They are dropped
+    /// if the browser leaves in the meantime.
     pub fn new<F, Fut, S>(client: AgentClient, decide: F) -> Self
     where
         F: Fn(SandboxRequest) -> Fut + Send + Sync + 'static,
@@ -83,7 +85,8 @@ impl SandboxHandler {
         }
     }
 
-    /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
+    /// Sets a function that is called with the error of each failed call to the relay before it becomes a [`Refusal`], for your
+    /// log.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.core.on_error = OnError::new(on_error);
@@ -113,7 +116,7 @@ impl Handler for SandboxHandler {
         }
         let handler = self.clone();
         let create = async move { handler.create(sandbox).await };
-        to_its_end(self.core.runtime(), create).await
+        run_to_completion(self.core.runtime(), create).await
     }
 }
 

@@ -1,10 +1,10 @@
-//! What a store has said, as the machines of the run log take it, and why it failed.
+//! Converts the results of a store into the inputs of the run log's state machines, and separates the error to report.
 
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{Appended, Found, Position};
 use twentyfirst_run_log::{AppendError, Page, ReadError};
 
-/// What failed in a store, to be shown.
+/// The error of a store, to be reported.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) fn appended(result: Result<(), AppendError>) -> (Appended, Option<Cause>) {

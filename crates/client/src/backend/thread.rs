@@ -18,12 +18,12 @@ use crate::error::Error;
 
 /// Lists and creates threads for browsers.
 ///
-/// | request | answer |
+/// | request | response |
 /// |---|---|
-/// | `GET ?sandboxId=` | `{"threads": [{id, name, status, createdAt}]}`, the newest first |
+/// | `GET ?sandboxId=` | `{"threads": [{id, name, status, createdAt}]}`, newest first |
 /// | `POST {"sandboxId", "name"?}` | the new thread: `{id, name, status, createdAt}` |
 ///
-/// Your function decides whose sandbox it is: anybody can name any.
+/// Your function must check that the sandbox belongs to the user, because a request can name any sandbox.
 ///
 /// ```
 /// use twentyfirst_client::AgentClient;
@@ -48,22 +48,22 @@ pub struct ThreadHandler {
     core: Core<ThreadRequest, SandboxId>,
 }
 
-/// What a browser asks of the threads of a sandbox: to list them, `GET`, or to create one, `POST`.
+/// A browser's request for the threads of a sandbox: `GET` to list them, or `POST` to create one.
 ///
-/// `Debug` shows neither headers nor extensions, as a session may be in them.
+/// `Debug` shows neither headers nor extensions, as they may hold a session.
 #[non_exhaustive]
 pub struct ThreadRequest {
-    /// The request's method, headers and extensions: where your session is.
+    /// The request's method, headers and extensions, such as your session.
     pub head: Parts,
-    /// What is kept is the name of the thread to create.
+    /// Keeps the name of the thread to create.
     pub(super) body: Unread<Option<String>>,
 }
 
 impl ThreadRequest {
-    /// Reads what the browser asks for: in the query to list threads, in the body to create one.
+    /// Reads the content of the request: the query for listing threads, the body for creating one.
     ///
     /// # Errors
-    /// 408, 413 or 400, where it comes too slowly, is over the [limits](super::RequestLimits), or is not what belongs there.
+    /// 408, 413 or 400, if the body arrives too slowly, exceeds the [limits](super::RequestLimits), or is invalid.
     pub async fn read(self) -> Result<ThreadBody, Refusal> {
         if self.head.method == Method::GET {
             return Ok(ThreadBody::of_query(
@@ -84,10 +84,10 @@ impl ThreadRequest {
 }
 
 impl ThreadHandler {
-    /// Lists the threads of the sandbox that `decide` gives, or creates one in it.
+    /// Creates a handler for the threads of the sandboxes returned by `decide`.
     ///
-    /// The closure may run many times at once. Its futures outlive the call, so what they need of what it holds is cloned
-    /// into them. They are dropped when the browser leaves meanwhile.
+    /// The closure may run many times at once. Its futures outlive the call, so clone what they need into them. They are dropped
+    /// if the browser leaves in the meantime.
     pub fn new<F, Fut>(client: AgentClient, decide: F) -> Self
     where
         F: Fn(ThreadRequest) -> Fut + Send + Sync + 'static,
@@ -98,7 +98,8 @@ impl ThreadHandler {
         }
     }
 
-    /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
+    /// Sets a function that is called with the error of each failed call to the relay before it becomes a [`Refusal`], for your
+    /// log.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.core.on_error = OnError::new(on_error);

@@ -17,14 +17,14 @@ use super::unread::Unread;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// Gives browsers tokens: the route that `createAgentChat` of `@21st-sdk/react` calls its `tokenUrl`.
+/// Issues tokens to browsers: the route that `createAgentChat` of `@21st-sdk/react` calls its `tokenUrl`.
 ///
-/// It answers `POST {"agent"?, "userId"?}` with `{"token", "expiresAt"}`. An empty body counts as `{}`. Any other that is not a
-/// JSON object is refused with 400, as are an `agent` and a `userId` that are there and no text.
+/// It responds to `POST {"agent"?, "userId"?}` with `{"token", "expiresAt"}`. An empty body counts as `{}`. Any other body that
+/// is not a JSON object is refused with 400, and so are an `agent` or a `userId` that are present and not strings.
 ///
-/// Your function decides who may have a token: from the session that the request carries, as a cookie or as what a layer
-/// before this one has put into its extensions. It gives the token to create, or a [`Refusal`]. What the browser asks for is
-/// [read](TokenRequest::read) when you ask for it, and counts only as far as your function takes it over.
+/// Your function decides which users may have a token: from the session in the request, such as a cookie or an extension added by
+/// an earlier layer. It returns the token to create, or a [`Refusal`]. The values in the body are [read](TokenRequest::read) only
+/// when your function does so, and have no effect unless it uses them.
 ///
 /// ```
 /// use twentyfirst_client::backend::{Refusal, TokenHandler, TokenRequest};
@@ -51,33 +51,34 @@ use crate::error::Error;
 /// }
 /// ```
 ///
-/// # When it fails
-/// A refusal is answered with its status; a relay that refuses or cannot be reached with 500, as the published handler
-/// does. Both are `{"error": message}`, without the key.
+/// # Failures
+/// A refusal is sent with its status. If the relay refuses or cannot be reached, the status is 500, as in the published handler.
+/// Both are `{"error": message}`, without the key.
 ///
-/// # Beside the published handler
-/// [`for_anyone`](Self::for_anyone) is `createTokenHandler` of `@21st-sdk/nextjs/server`, which takes a body that it cannot read for `{}` and gives a token
-/// for every agent: here it is refused. Tokens carry `cache-control: no-store`.
+/// # Differences from the published handler
+/// [`for_anyone`](Self::for_anyone) corresponds to `createTokenHandler` of `@21st-sdk/nextjs/server`. That one treats an
+/// unreadable body as `{}` and issues a token for every agent; here it is refused. Responses with tokens have `cache-control:
+/// no-store`.
 #[derive(Clone)]
 pub struct TokenHandler {
     core: Core<TokenRequest, CreateToken>,
 }
 
-/// A browser asks for a token.
+/// A browser's request for a token.
 ///
-/// `Debug` shows neither headers nor extensions, as a session may be in them.
+/// `Debug` shows neither headers nor extensions, as they may hold a session.
 #[non_exhaustive]
 pub struct TokenRequest {
-    /// The request's method, headers and extensions: where your session is.
+    /// The request's method, headers and extensions, such as your session.
     pub head: Parts,
     pub(super) body: Unread<()>,
 }
 
 impl TokenRequest {
-    /// Reads what the browser asks for.
+    /// Reads the body of the request.
     ///
     /// # Errors
-    /// 408, 413 or 400, where it comes too slowly, is over the [limits](super::RequestLimits), or is not what belongs there.
+    /// 408, 413 or 400, if the body arrives too slowly, exceeds the [limits](super::RequestLimits), or is invalid.
     pub async fn read(self) -> Result<TokenBody, Refusal> {
         let read = |body, _: &_| Ok((TokenBody::read(body)?, ()));
         self.body.read(read).await
@@ -85,10 +86,10 @@ impl TokenRequest {
 }
 
 impl TokenHandler {
-    /// Gives a token to whom `decide` gives one.
+    /// Creates a handler that issues the tokens returned by `decide`.
     ///
-    /// The closure is called once for each request, and may run many times at once. Its futures outlive the call, so what
-    /// they need of what it holds is cloned into them. Dropping the handler's future drops the closure's.
+    /// The closure is called once for each request, and may run many times at once. Its futures outlive the call, so clone what
+    /// they need into them. Dropping the handler's future drops the closure's.
     pub fn new<F, Fut>(client: AgentClient, decide: F) -> Self
     where
         F: Fn(TokenRequest) -> Fut + Send + Sync + 'static,
@@ -99,11 +100,10 @@ impl TokenHandler {
         }
     }
 
-    /// Gives a token to anyone who asks: for the agent that they name, or all of them, and as the user that they say they
-    /// are. That is what the published handler does.
+    /// Creates a handler that issues a token to anyone: for the agent in the request, or all agents, and for the user id in the
+    /// request. The published handler does the same.
     ///
-    /// For development, and for servers where something before it decides who gets here and nothing depends on the user's
-    /// id.
+    /// Use it for development, or on servers where an earlier layer authorizes requests and nothing depends on the user id.
     pub fn for_anyone(client: AgentClient, lifetime: TokenLifetime) -> Self {
         Self::new(client, move |request: TokenRequest| async move {
             let TokenBody { agent, user_id, .. } = request.read().await?;
@@ -117,7 +117,8 @@ impl TokenHandler {
         })
     }
 
-    /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log.
+    /// Sets a function that is called with the error of each failed call to the relay before it becomes a [`Refusal`], for your
+    /// log.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.core.on_error = OnError::new(on_error);
@@ -145,7 +146,8 @@ impl Handler for TokenHandler {
     }
 }
 
-/// The published handler answers 500 to every failure, and tells what the relay said.
+/// Creates the refusal for a failed call. Like the published handler it responds with 500 to every failure, with the relay's
+/// message.
 fn refusal(error: &Error) -> Refusal {
     let message = match error.api_error() {
         Some(api_error) if api_error.status().is_client_error() => {

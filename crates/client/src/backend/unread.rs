@@ -10,10 +10,10 @@ use twentyfirst_transport::{Body, Runtime, Wait};
 
 use super::{Refusal, RequestLimits};
 
-/// The body of a request that nobody has read yet: who may speak is decided before.
+/// The body of a request that has not been read yet, because the request is authorized first.
 ///
-/// The user's function has one of its clones, to read the body when it has decided on the head, and the handler the other, which needs
-/// some of what was read (`Kept`) to go on, and reads the body itself where the function did not.
+/// The user's function has one clone, with which it reads the body once it has decided on the head. The handler has the other
+/// clone. It needs a part of the content (`Kept`) to go on, and reads the body itself if the function did not.
 pub(super) struct Unread<Kept>(Arc<Shared<Kept>>);
 
 struct Shared<Kept> {
@@ -33,11 +33,11 @@ impl<Kept> Unread<Kept> {
         }))
     }
 
-    /// Reads the body, and keeps something of it.
+    /// Reads the body, and keeps a part of its content.
     ///
     /// # Errors
-    /// 408 where it comes too slowly, 413 where it is too long, 400 where it breaks off or is not what belongs there, and where it was
-    /// not read to its end before.
+    /// 408 if it arrives too slowly, 413 if it is too long, 400 if it is cut off or invalid, or if an earlier read did not
+    /// complete.
     pub(super) async fn read<T>(
         &self,
         read: impl FnOnce(Vec<u8>, &RequestLimits) -> Result<(T, Kept), BodyError>,
@@ -51,25 +51,25 @@ impl<Kept> Unread<Kept> {
         let body = body.ok_or_else(|| Refusal::bad_request("the body was not read to its end"))?;
         let bytes = collect(body, &self.0.limits, &self.0.runtime).await?;
         let (content, kept) = read(bytes, &self.0.limits)?;
-        // It is set once, since there is one body.
+        // Cannot fail: the body can be taken only once.
         let _ = self.0.kept.set(kept);
         Ok(content)
     }
 
-    /// What was kept, if the body was read.
+    /// Returns the part that was kept, if the body was read.
     pub(super) fn kept(&self) -> Option<&Kept> {
         self.0.kept.get()
     }
 }
 
-// By hand, since a derived one would ask for it of what is kept.
+// Implemented by hand: the derive would require `Kept: Clone`.
 impl<Kept> Clone for Unread<Kept> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-/// All bytes of a body.
+/// Reads all bytes of a body.
 async fn collect(
     body: Body,
     limits: &RequestLimits,
@@ -93,10 +93,10 @@ async fn collect(
             match body.as_mut().poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Ready(Some(Err(_))) => {
-                    return Poll::Ready(Err(Refusal::bad_request("the body broke off")));
+                    return Poll::Ready(Err(Refusal::bad_request("the body was cut off")));
                 }
                 Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers are passed over.
+                    // Trailers are ignored.
                     let data = frame.into_data().unwrap_or_default();
                     if bytes.len() + data.len() > limits.body {
                         return Poll::Ready(Err(too_long()));
@@ -110,7 +110,7 @@ async fn collect(
                     return match is_late {
                         true => Poll::Ready(Err(Refusal::new(
                             StatusCode::REQUEST_TIMEOUT,
-                            "the body came too slowly",
+                            "the body arrived too slowly",
                         ))),
                         false => Poll::Pending,
                     };

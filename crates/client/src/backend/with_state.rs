@@ -1,7 +1,7 @@
-/// Gives a function what it needs, such as a database: each call gets a clone of it.
+/// Adds state to a function, such as a database: each call gets a clone of it.
 ///
-/// The futures of the functions that handlers take outlive the call, so what they hold has to be cloned into each of them. This does it, for
-/// closures and for functions that stand elsewhere:
+/// The futures of the functions that handlers take outlive the call, so their state must be cloned into each of them. This
+/// function does so, for closures and for functions defined elsewhere:
 ///
 /// ```
 /// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, ChatTurn, Refusal, with_state};
@@ -23,7 +23,7 @@
 /// }
 /// ```
 ///
-/// Of several things, give a tuple or a struct of yours.
+/// For several values, pass a tuple or a struct of your own.
 pub fn with_state<S, R, Fut>(
     state: S,
     function: impl Fn(S, R) -> Fut + Send + Sync + 'static,

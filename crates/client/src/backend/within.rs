@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use twentyfirst_transport::Runtime;
 
-/// Awaits something for so long: `None` where it takes longer.
+/// Awaits a future for at most `limit`. Returns `None` after that.
 pub(super) async fn within<F: Future>(
     runtime: &Arc<dyn Runtime>,
     limit: Duration,
     work: F,
 ) -> Option<F::Output> {
     let mut work = pin!(work);
-    // Set when it is needed: a store in memory does not wait.
+    // The timer is set only if the future is pending: a store in memory never is.
     let mut timer = None;
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

@@ -1,4 +1,4 @@
-//! Calls: what the short methods of the client return, to be completed and awaited.
+//! Calls: the values that the short methods of the client return, to be completed with setters and awaited.
 //!
 //! ```text
 //!   client.sandboxes().exec(&id, "ls")      Call<Exec, ExecOutput>: nothing is sent yet
@@ -18,11 +18,10 @@ use twentyfirst_protocol::{CallOptions, InvalidRequest, Operation, Problem};
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// A call that is ready to be made. Await it: until then nothing is sent.
+/// A call that is ready to be made. Nothing is sent until it is awaited.
 ///
-/// `O` is what is called, an [operation](crate::protocol::Operation) or a [run to start](crate::StartRun), with whose setters the
-/// call is completed; `T` is what it comes to. It is a future that holds all that it needs: it can be spawned, and collected with
-/// others.
+/// `O` is the [operation](crate::protocol::Operation) or the [run to start](crate::StartRun), with its setters available on the
+/// call. `T` is the result. A call is a future that owns everything it needs, so it can be spawned, or collected with others.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -37,11 +36,11 @@ use crate::error::Error;
 /// ```
 ///
 /// # Errors
-/// All of [`Error`]: each method says what is particular to it. What the relay would refuse anyway, as text that cannot be an id,
-/// fails before anything is sent.
+/// Every kind of [`Error`]; each method lists its particular ones. Values that the relay would refuse anyway, such as a text that
+/// cannot be an id, fail before anything is sent.
 ///
-/// # Cancellation
-/// Dropping the future gives the exchange up at once and sends nothing more. What was sent may still have its effect on the
+/// # Cancel safety
+/// Dropping the future closes the exchange at once and sends nothing more. A request that was sent may still take effect on the
 /// relay.
 #[must_use = "nothing is sent until a call is awaited"]
 pub struct Call<O, T> {
@@ -50,36 +49,37 @@ pub struct Call<O, T> {
 }
 
 enum State<O, T> {
-    Ready(Result<O, InvalidRequest>, Make<O, T>),
-    Made(Made<T>),
+    Ready(Result<O, InvalidRequest>, StartCall<O, T>),
+    Running(RunningCall<T>),
     Done,
 }
 
-type Make<O, T> = Box<dyn FnOnce(AgentClient, O) -> Made<T> + Send>;
-type Made<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+type StartCall<O, T> = Box<dyn FnOnce(AgentClient, O) -> RunningCall<T> + Send>;
+type RunningCall<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
-/// Nothing in it is pinned: what is under way has a box of its own.
+/// Nothing in a call is structurally pinned: the future under way has its own box.
 impl<O, T> Unpin for Call<O, T> {}
 
 impl<O, T> Call<O, T> {
-    /// A call that is made in this way.
+    /// Creates a call that `start` carries out.
     pub(crate) fn new<F>(
         client: AgentClient,
         operation: Result<O, InvalidRequest>,
-        make: impl FnOnce(AgentClient, O) -> F + Send + 'static,
+        start: impl FnOnce(AgentClient, O) -> F + Send + 'static,
     ) -> Self
     where
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let make = Box::new(|client, operation| Box::pin(make(client, operation)) as Made<T>);
+        let start =
+            Box::new(|client, operation| Box::pin(start(client, operation)) as RunningCall<T>);
         Self {
             client,
-            state: State::Ready(operation, make),
+            state: State::Ready(operation, start),
         }
     }
 
-    /// Makes this call with other options than the client's: they take the place of all that it has. To change some of them, begin
-    /// with the client's own ([`AgentClient::options`]). As all setters, it changes nothing once the call has been polled.
+    /// Makes this call with other options than the client's. They replace all of them: to change only some, start from the
+    /// client's own ([`AgentClient::options`]). Like all setters, it has no effect once the call has been polled.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -97,37 +97,38 @@ impl<O, T> Call<O, T> {
         self
     }
 
-    /// Returns the call, which is sent when it is awaited: for hands that are used to it, as awaiting the call does the same.
+    /// Returns the call itself. It exists for readers who expect a `send`; awaiting the call sends it.
     pub fn send(self) -> Self {
         self
     }
 
-    /// Returns what is called; `None` where that cannot be made, as with text that cannot be an id, and once the call has been polled.
+    /// Returns the operation. Returns `None` if it is invalid, for example because of a text that cannot be an id, and once the
+    /// call has been polled.
     pub fn operation(&self) -> Option<&O> {
         match &self.state {
             State::Ready(operation, _) => operation.as_ref().ok(),
-            State::Made(_) | State::Done => None,
+            State::Running(_) | State::Done => None,
         }
     }
 
-    /// Changes what is called.
+    /// Changes the operation.
     pub(crate) fn map(self, change: impl FnOnce(O) -> O) -> Self {
         self.and_then(|operation| Ok(change(operation)))
     }
 
-    /// Changes what is called, to what may not be possible.
+    /// Changes the operation, with a change that may fail.
     pub(crate) fn and_then(mut self, change: impl FnOnce(O) -> Result<O, InvalidRequest>) -> Self {
         self.state = match self.state {
-            State::Ready(operation, make) => State::Ready(operation.and_then(change), make),
+            State::Ready(operation, start) => State::Ready(operation.and_then(change), start),
             polled => polled,
         };
         self
     }
 
-    /// The same call, made in another way.
-    pub(crate) fn made<U, F>(
+    /// Returns the same call, carried out by `start`.
+    pub(crate) fn run_with<U, F>(
         self,
-        make: impl FnOnce(AgentClient, O) -> F + Send + 'static,
+        start: impl FnOnce(AgentClient, O) -> F + Send + 'static,
     ) -> Call<O, U>
     where
         F: Future<Output = Result<U, Error>> + Send + 'static,
@@ -135,9 +136,9 @@ impl<O, T> Call<O, T> {
         let begun = Problem::MustBe("completed before it is polled");
         let operation = match self.state {
             State::Ready(operation, _) => operation,
-            State::Made(_) | State::Done => Err(InvalidRequest::new("call", begun)),
+            State::Running(_) | State::Done => Err(InvalidRequest::new("call", begun)),
         };
-        Call::new(self.client, operation, make)
+        Call::new(self.client, operation, start)
     }
 }
 
@@ -146,7 +147,7 @@ where
     O: Operation + Send + Sync + 'static,
     O::Output: Send,
 {
-    /// A call of an operation whose response is held in memory.
+    /// Creates a call of an operation whose response is held in memory.
     pub(crate) fn of(client: &AgentClient, operation: Result<O, InvalidRequest>) -> Self {
         Self::new(client.clone(), operation, |client, operation| async move {
             client.execute(&operation).await
@@ -160,14 +161,14 @@ impl<O, T> Future for Call<O, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
-                State::Ready(Ok(operation), make) => {
-                    self.state = State::Made(make(self.client.clone(), operation));
+                State::Ready(Ok(operation), start) => {
+                    self.state = State::Running(start(self.client.clone(), operation));
                 }
                 State::Ready(Err(invalid), _) => return Poll::Ready(Err(invalid.into())),
-                State::Made(mut made) => {
-                    let polled = made.as_mut().poll(cx);
+                State::Running(mut running) => {
+                    let polled = running.as_mut().poll(cx);
                     if polled.is_pending() {
-                        self.state = State::Made(made);
+                        self.state = State::Running(running);
                     }
                     return polled;
                 }
@@ -181,7 +182,7 @@ impl<O: fmt::Debug, T> fmt::Debug for Call<O, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.state {
             State::Ready(operation, _) => f.debug_tuple("Call").field(operation).finish(),
-            State::Made(_) | State::Done => f.debug_struct("Call").finish_non_exhaustive(),
+            State::Running(_) | State::Done => f.debug_struct("Call").finish_non_exhaustive(),
         }
     }
 }

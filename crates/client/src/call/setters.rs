@@ -1,4 +1,4 @@
-//! The setters of operations, for calls of them. Each is written once, beside its operation.
+//! The setters of operations, available on calls. Each is written once, beside its operation.
 
 use std::time::Duration;
 

@@ -3,22 +3,22 @@ use twentyfirst_protocol::ApiKey;
 
 use super::TokenCache;
 
-/// Who a client is.
+/// The identity of a client.
 pub(crate) enum Credential {
     Key(ApiKey),
-    /// [`WithTokens`](super::WithTokens) puts them into requests.
+    /// The tokens are added to requests by [`WithTokens`](super::WithTokens).
     Tokens(TokenCache),
 }
 
 impl Credential {
-    /// Puts the key into a request. A token comes later, as it may have to be fetched.
+    /// Adds the key to a request. A token is added later, because it may have to be fetched first.
     pub(crate) fn authorize<B>(&self, request: &mut Request<B>) {
         if let Self::Key(key) = self {
             key.authorize(request);
         }
     }
 
-    /// What the relay may repeat, and nobody may see.
+    /// Returns the secrets that the relay may repeat, and that must not be shown.
     pub(crate) fn secrets(&self) -> Vec<ApiKey> {
         match self {
             Self::Key(key) => vec![key.clone()],

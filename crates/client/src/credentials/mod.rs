@@ -1,4 +1,10 @@
-//! With what a client says who it is: a key, or tokens that it gets and renews.
+//! The credentials of a client: a key, or tokens that it fetches and renews.
+//!
+//! ```text
+//!   request ─► WithTokens ─► TokenCache::token ─┬─ valid ───────────────────────────► sent with the token
+//!                  ▲                            └─ due ─► one shared refresh ─► Fetch ─► sent with the token
+//!                  └──────── 401: replace, once, if the body can be repeated ──────────────────┘
+//! ```
 
 mod credential;
 mod token_cache;

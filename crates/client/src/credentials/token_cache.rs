@@ -13,20 +13,20 @@ use twentyfirst_transport::Runtime;
 
 use super::TokenError;
 
-/// Gets a new token.
+/// Fetches a new token.
 pub(crate) type Fetch = Box<dyn Fn() -> FetchFuture + Send + Sync>;
 type FetchFuture = Pin<Box<dyn Future<Output = Result<Token, TokenError>> + Send>>;
 
-/// A token is renewed so long before its end; one that is valid for less than twice that, when half of it is over.
+/// The time before its expiry at which a token is renewed. A token valid for less than twice that is renewed at half of its life.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// A token whose end is not known is renewed after so long, and used until the relay rejects it or another has come.
+/// The age at which a token without a known expiry is renewed. It is used until it was replaced, or the relay rejects it.
 const UNKNOWN_END: Duration = Duration::from_secs(4 * 60);
 
-/// How long getting a token may take.
+/// The longest time that fetching a token may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Holds the token that is valid now, and gets the next one in time.
+/// Holds the current token, and fetches the next one in time.
 #[derive(Clone)]
 pub(crate) struct TokenCache {
     inner: Arc<Inner>,
@@ -41,21 +41,21 @@ struct Inner {
 #[derive(Default)]
 struct State {
     current: Option<Held>,
-    /// The one before, which may still be on its way and be repeated by an answer.
+    /// The previous token. Requests with it may still be under way, and a response may repeat it, so it stays a secret to mask.
     former: Option<ApiKey>,
-    /// Under way, as long as somebody waits for it.
+    /// The refresh that is under way. It is weak, so it ends when nobody waits for it.
     refresh: Option<WeakShared<Refresh>>,
 }
 
-// Shared, so that it is polled by whoever waits for it and not by whoever came first: that one may have been dropped, or
-// rest unpolled in a run that nobody reads at the moment. It needs no task.
+// Shared, so that it is polled by every caller that waits for it and not only by the first one: that one may have been dropped,
+// or not be polled because its run is not being read at the moment. This needs no task.
 type Refresh = Pin<Box<dyn Future<Output = Result<ApiKey, TokenError>> + Send>>;
 
 struct Held {
     token: ApiKey,
-    /// When it is to be renewed. A moment that no clock will ever show is none.
+    /// The time at which it is to be renewed. `None` if that is beyond the range of the clock.
     due: Option<Now>,
-    /// When it ends, if that is known.
+    /// The time at which it expires, if known.
     end: Option<Now>,
 }
 
@@ -70,7 +70,7 @@ impl TokenCache {
         }
     }
 
-    /// A token that is valid, as far as one can know. Dropping the future does not disturb others that wait.
+    /// Returns a token that is valid as far as the cache knows. Dropping the future does not disturb other callers.
     pub(crate) async fn token(&self) -> Result<ApiKey, TokenError> {
         let refresh = {
             let mut state = self.inner.lock();
@@ -79,6 +79,7 @@ impl TokenCache {
                 _ => self.refresh(&mut state),
             }
         };
+        // A token is renewed early. If that fails, the old one is still good until it expires.
         refresh.await.or_else(|error| {
             let state = self.inner.lock();
             match &state.current {
@@ -88,16 +89,16 @@ impl TokenCache {
         })
     }
 
-    /// A token instead of one that the relay has rejected.
+    /// Returns a token to replace one that the relay rejected.
     pub(crate) async fn replace(&self, rejected: &ApiKey) -> Result<ApiKey, TokenError> {
         self.forget(rejected);
         self.token().await
     }
 
-    /// Does not use a token again that the relay has rejected.
+    /// Stops using a token that the relay rejected.
     pub(crate) fn forget(&self, rejected: &ApiKey) {
         let mut state = self.inner.lock();
-        // Another call may have replaced it meanwhile.
+        // Another call may have replaced it in the meantime.
         if let Some(held) = state.current.take_if(|held| held.token == *rejected) {
             state.former = Some(held.token);
         }
@@ -128,6 +129,7 @@ impl Inner {
             Ok((key, token.expires_at.to_system_time()))
         });
         let mut state = self.lock();
+        // Cleared in any case, so that the next call after a failure tries again.
         state.refresh = None;
         let (token, end) = result?;
         let held = Held::new(token.clone(), self.now(), end);
@@ -158,13 +160,14 @@ impl Inner {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can be left half-way.
+        // No code that holds the lock can panic half-way, so a poisoned state is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Held {
-    /// A token that has just come. One that has ended before it came was made by another clock: when it ends is not known.
+    /// Creates an entry for a token that was just fetched. If it seems to have expired already, the clocks differ: its expiry is
+    /// unknown.
     fn new(token: ApiKey, now: Now, end: Option<SystemTime>) -> Self {
         let left = end.and_then(|end| end.duration_since(now.wall).ok());
         let due = left.map_or(UNKNOWN_END, |left| left - MARGIN.min(left / 2));
@@ -190,7 +193,8 @@ impl Held {
     }
 }
 
-/// By either clock: one can be set back, and the other stand still while the machine sleeps.
+/// Whether a time has passed by either clock: the wall clock can be set back, and the monotonic one can stop while the machine
+/// sleeps.
 fn is_over(moment: Now, now: Now) -> bool {
     now.mono >= moment.mono || now.wall >= moment.wall
 }

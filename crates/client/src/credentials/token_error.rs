@@ -7,10 +7,10 @@ use http::StatusCode;
 
 use twentyfirst_protocol::shown;
 
-/// Why there is no token to send requests with: from [`Error::token_error`](crate::Error::token_error).
+/// The reason why there is no token for a request, from [`Error::token_error`](crate::Error::token_error).
 ///
-/// `Display` is one clause; the causes beneath are in [`source`](StdError::source).
-// Shared, because all calls that waited for the same token get it.
+/// `Display` is one clause; the causes are in [`source`](StdError::source).
+// Shared, because all calls that waited for the same token return it.
 #[derive(Debug, Clone)]
 pub struct TokenError {
     kind: Arc<Kind>,
@@ -27,7 +27,7 @@ enum Kind {
 }
 
 impl TokenError {
-    /// The status with which the token URL refused, such as 401 when its own session is over.
+    /// Returns the status with which the token URL refused, such as 401 when the session there has ended.
     pub fn status(&self) -> Option<StatusCode> {
         match *self.kind {
             Kind::Refused(status, _) => Some(status),
@@ -35,7 +35,7 @@ impl TokenError {
         }
     }
 
-    /// Whether it took too long.
+    /// Whether a time limit was exceeded.
     pub fn is_timeout(&self) -> bool {
         match &*self.kind {
             Kind::TimedOut(_) => true,
@@ -44,7 +44,7 @@ impl TokenError {
         }
     }
 
-    /// Whether the token URL would refuse again: it answered 4xx, and not because of the moment.
+    /// Whether the token URL would refuse again: its status is a 4xx that is not temporary.
     pub(crate) fn is_permanent(&self) -> bool {
         self.status().is_some_and(|status| {
             status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
@@ -88,15 +88,19 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
             Kind::Source(_) => f.write_str("the token source failed"),
-            Kind::Exchange(_) => f.write_str("the token URL gave no answer"),
+            Kind::Exchange(_) => f.write_str("the token URL did not respond"),
             Kind::Refused(status, message) => {
-                write!(f, "the token URL answered {}: {message}", status.as_u16())
+                write!(
+                    f,
+                    "the token URL responded with {}: {message}",
+                    status.as_u16()
+                )
             }
-            Kind::NotAToken => f.write_str("the answer of the token URL is not a token"),
+            Kind::NotAToken => f.write_str("the response of the token URL is not a token"),
             Kind::Unusable => {
-                f.write_str("the token is empty or holds what cannot stand in a header")
+                f.write_str("the token is empty or has characters that no header can hold")
             }
-            Kind::TimedOut(limit) => write!(f, "no token came within {limit:?}"),
+            Kind::TimedOut(limit) => write!(f, "no token arrived within {limit:?}"),
         }
     }
 }

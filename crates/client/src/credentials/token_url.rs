@@ -10,8 +10,8 @@ use twentyfirst_transport::{Body, RouteTemplate, Transport};
 
 use super::TokenError;
 
-/// A route that gives tokens, such as a [`TokenHandler`](crate::backend::TokenHandler) on a server of yours:
-/// `POST {"agent"?}` is answered with `{"token", "expiresAt"}`.
+/// A route that issues tokens, such as a [`TokenHandler`](crate::backend::TokenHandler) on your server. It responds to `POST
+/// {"agent"?}` with `{"token", "expiresAt"}`.
 ///
 /// ```
 /// use twentyfirst_client::transport::http::header::{AUTHORIZATION, HeaderValue};
@@ -26,8 +26,8 @@ use super::TokenError;
 /// # }
 /// ```
 ///
-/// A call for which it gives no token is tried again as its [`RetryPolicy`](crate::RetryPolicy) says, and fails at once where
-/// the route refuses: with 4xx, other than 408, 425 and 429.
+/// If it issues no token, the call is retried as its [`RetryPolicy`](crate::RetryPolicy) says. The call fails at once if the
+/// route refuses with a 4xx other than 408, 425 and 429.
 #[derive(Clone)]
 #[must_use]
 pub struct TokenUrl {
@@ -36,11 +36,11 @@ pub struct TokenUrl {
     headers: HeaderMap,
 }
 
-/// The longest answer that is read, in bytes.
-const ANSWER: usize = 64 * 1024;
+/// The longest response that is read, in bytes.
+const LONGEST_RESPONSE: usize = 64 * 1024;
 
 impl TokenUrl {
-    /// Tokens from this URL. `http` is taken for this machine only, as with the base URL.
+    /// Creates a token URL. Like the base URL it must be `https`; `http` is allowed for this machine only.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -49,21 +49,21 @@ impl TokenUrl {
         }
     }
 
-    /// The agent for which tokens are asked, by its slug. Without one the route decides.
+    /// Sets the agent for which tokens are requested, by its slug. Without one the route decides.
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
         self.agent = Some(agent.into());
         self
     }
 
-    /// A header by which the route knows who asks: a cookie, an authorization. It is sent there and nowhere else, and
-    /// counts as a secret.
+    /// Adds a header by which the route identifies the caller, such as a cookie or an authorization. It is sent to this URL only,
+    /// and treated as a secret.
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
         self.headers.append(name, value);
         self
     }
 
-    /// The function that asks it.
+    /// Returns the function that fetches tokens from this URL.
     pub(crate) fn fetch(
         self,
         plain_http: bool,
@@ -103,7 +103,7 @@ impl TokenUrl {
         let (Some(scheme), Some(authority)) = (url.scheme(), url.authority()) else {
             return Err(wrong(absolute));
         };
-        // The rules for hosts are those of the base URL.
+        // Hosts obey the rules of the base URL.
         let origin = BaseUrl::new(&format!("{scheme}://{authority}"))
             .map_err(|error| InvalidRequest::new("token_url", error.problem().clone()))?;
         if !(origin.is_https() || origin.is_loopback() || plain_http) {
@@ -126,13 +126,13 @@ async fn exchange(
         secrets.add_header(&String::from_utf8_lossy(value.as_bytes()));
     }
     request.extensions_mut().insert(secrets.clone());
-    let answer = transport
+    let response = transport
         .send(request)
         .await
         .map_err(TokenError::exchange)?;
-    let (head, body) = answer.into_parts();
+    let (head, body) = response.into_parts();
     if !head.status.is_success() {
-        let body = body.read_beginning(ANSWER).await.bytes;
+        let body = body.read_beginning(LONGEST_RESPONSE).await.bytes;
         secrets.add_json(&body);
         let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         let error = ResponseError::Api(Box::new(ApiError::new(&head, &body))).redacted(&secrets);
@@ -141,7 +141,7 @@ async fn exchange(
             _ => TokenError::not_a_token(),
         });
     }
-    let body = body.collect_up_to(ANSWER).await;
+    let body = body.collect_up_to(LONGEST_RESPONSE).await;
     let body = body.map_err(TokenError::exchange)?;
     CreateToken::new()
         .decode(&head, &body)
@@ -154,7 +154,7 @@ impl<T: Into<String>> From<T> for TokenUrl {
     }
 }
 
-/// Without the query, which may hold a secret, and without the headers.
+/// Shows neither the query, which may hold a secret, nor the headers.
 impl fmt::Debug for TokenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url.split(['?', '#']).next();

@@ -6,10 +6,10 @@ use twentyfirst_transport::{Body, Error, ResponseFuture, Transport};
 
 use super::TokenCache;
 
-/// Puts tokens into requests, around any transport.
+/// Adds tokens to requests, around any transport.
 ///
-/// A request that the relay answers with 401 had no effect there: it is sent once more with a new token, also a POST, unless
-/// its body streams and is gone. Both exchanges have their own timeouts and their own spans.
+/// A request that the relay rejected with 401 had no effect there. So it is sent once more with a new token, even a POST, unless
+/// its body is a stream that cannot be repeated. Both exchanges have their own timeouts and spans.
 #[derive(Clone)]
 pub(crate) struct WithTokens<T> {
     transport: T,
@@ -27,7 +27,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for WithTokens<T> {
     type Error = Error;
     type Future = ResponseFuture;
 
-    // Readiness is asked for within the exchange, after the token.
+    // The inner transport is polled for readiness within the exchange, after the token was fetched.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -51,20 +51,20 @@ async fn exchange(
     let (head, body) = request.into_parts();
     let again = body.try_clone().map(|body| (head.clone(), body));
     let request = Request::from_parts(head, body);
-    let answer = transport.send(request).await?;
-    if answer.status() != StatusCode::UNAUTHORIZED {
-        return Ok(answer);
+    let response = transport.send(request).await?;
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return Ok(response);
     }
     let Some((head, body)) = again else {
         tokens.forget(&token);
-        return Ok(answer);
+        return Ok(response);
     };
-    // "Not sent" is the word for what is known to have had no effect.
+    // "Not sent" also means "known to have had no effect", as here: the relay rejected the request.
     let new = tokens.replace(&token).await.map_err(Error::not_sent)?;
     if new == token {
-        return Ok(answer);
+        return Ok(response);
     }
-    drop(answer);
+    drop(response);
     let mut request = Request::from_parts(head, body);
     new.authorize(&mut request);
     transport.send(request).await

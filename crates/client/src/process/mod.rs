@@ -1,4 +1,4 @@
-//! Spawned processes: protocol's flows, played.
+//! Spawned processes, driven by the flows of the protocol crate.
 
 mod output;
 mod sandboxes;
@@ -17,11 +17,11 @@ use crate::call::Call;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
 
-/// A spawned process: from [`SandboxHandle::spawn`](crate::SandboxHandle::spawn), or found again by
+/// A spawned process, from [`SandboxHandle::spawn`](crate::SandboxHandle::spawn) or
 /// [`Sandboxes::process`](crate::Sandboxes::process).
 ///
-/// It is a name and holds no connection: cloning it is cheap, and dropping it changes nothing. The process goes on, for as long as its
-/// machine does, until it ends or is [killed](Self::kill); its files stay until they are [removed](Self::remove).
+/// It is a handle without a connection: cloning it is cheap, and dropping it changes nothing. The process goes on until it ends,
+/// is [killed](Self::kill), or its machine stops. Its files stay until they are [removed](Self::remove).
 ///
 /// ```no_run
 /// use twentyfirst_client::AgentClient;
@@ -44,10 +44,10 @@ use crate::error::Error;
 /// # }
 /// ```
 ///
-/// Each call that is tried again acts once.
+/// A call that is retried takes effect once.
 ///
 /// # Errors
-/// [`Error::process_error`] where the process is what fails, and all of [`Error`].
+/// Every kind of [`Error`]; [`Error::process_error`] has the reason if the process itself is the problem.
 #[derive(Debug, Clone)]
 pub struct Process {
     client: AgentClient,
@@ -59,12 +59,12 @@ impl Process {
         Self { client, process }
     }
 
-    /// Returns what to store to find the process again: it is JSON.
+    /// Returns the reference with which the process can be found again. Store it as JSON.
     pub fn handle(&self) -> ProcessRef {
         self.process.clone()
     }
 
-    /// Returns its id.
+    /// Returns the id of the process.
     pub fn id(&self) -> &ProcessId {
         &self.process.id
     }
@@ -74,13 +74,13 @@ impl Process {
         &self.process.sandbox_id
     }
 
-    /// Follows standard output and standard error from their starts until the process has ended and all is read. Any number of readers
-    /// get the same bytes, whenever they begin.
+    /// Follows standard output and standard error from their beginnings until the process has ended and all output is read. Any
+    /// number of readers get the same bytes, whenever they begin.
     pub fn output(&self) -> Output {
         self.output_from(Offsets::START)
     }
 
-    /// Follows the output from where it was read before: see [`Output::offsets`].
+    /// Continues to follow the output from earlier [`Output::offsets`].
     pub fn output_from(&self, offsets: Offsets) -> Output {
         Output::new(self.client.clone(), self.process.clone(), offsets)
     }
@@ -95,16 +95,16 @@ impl Process {
         self.output_from(Offsets::stderr(offset))
     }
 
-    /// Waits for the end, however long that takes: until the [deadline](crate::CallOptions::deadline) of the call, where there is one.
-    /// Any number of waiters are told the same.
+    /// Waits for the end of the process, without a time limit unless the call has a [deadline](crate::CallOptions::deadline). Any
+    /// number of callers can wait; all get the same status.
     ///
     /// # Errors
-    /// [`ProcessError::Gone`] where its machine has restarted, and those of [`Process`].
+    /// [`ProcessError::Gone`] if its machine has restarted, and those of [`Process`].
     pub fn wait(&self) -> Call<ProcessRef, ExitStatus> {
         self.call(|process, options, seed| process.wait(options, seed))
     }
 
-    /// Reads the state, the command, and when it was started.
+    /// Returns the state of the process, its command and its start time.
     ///
     /// # Errors
     /// Those of [`Process`].
@@ -112,8 +112,8 @@ impl Process {
         self.call(|process, options, seed| process.status(options, seed))
     }
 
-    /// Ends the process and its group: by SIGTERM, and by SIGKILL what is still there 5 s later, unless [`grace`](KillProcess::grace)
-    /// says otherwise. Of one that has ended already it returns how.
+    /// Ends the process and its group with SIGTERM, and with SIGKILL if they are still running 5 s later, unless
+    /// [`grace`](KillProcess::grace) sets another time. For a process that has already ended it returns the exit status.
     ///
     /// # Errors
     /// Those of [`Process`].
@@ -124,31 +124,33 @@ impl Process {
         })
     }
 
-    /// Writes to standard input, of a process that was spawned with [`stdin`](twentyfirst_protocol::processes::Spawn::stdin). It returns
-    /// when the input is kept in the sandbox; the process may read it later. For much input write a file, and spawn `command < file`.
+    /// Writes to the standard input of a process that was spawned with [`stdin`](twentyfirst_protocol::processes::Spawn::stdin).
+    /// The call returns when the input is stored in the sandbox; the process may read it later. For large input, write a file and
+    /// spawn `command < file`.
     ///
-    /// Pieces of up to 64 KiB are written whole or not at all; where a call fails or is dropped, the first ones may have been written.
+    /// Pieces of up to 64 KiB are written completely or not at all. If the call fails or is dropped, the first pieces may have
+    /// been written.
     ///
     /// # Errors
-    /// Where it has ended, has no standard input or was closed, and those of [`Process`].
+    /// If the process has ended, has no standard input, or the input was closed; and those of [`Process`].
     pub fn write_stdin(&self, input: impl Into<Bytes>) -> Call<ProcessRef, ()> {
         let input = input.into();
         self.call(|process, options, seed| process.write_stdin(input, options, seed))
     }
 
-    /// Closes standard input behind what was written: the process reads its end. Closing it again is not an error.
+    /// Closes standard input after what was written, so that the process reads its end. Closing it again is not an error.
     ///
     /// # Errors
-    /// Where it has no standard input, and those of [`Process`].
+    /// If the process has no standard input, and those of [`Process`].
     pub fn close_stdin(&self) -> Call<ProcessRef, ()> {
         self.call(|process, options, seed| process.close_stdin(options, seed))
     }
 
-    /// Removes the files of a process that has ended, with its output. Then its id can be spawned anew. Removing what is not there is
-    /// not an error.
+    /// Removes the files of a process that has ended, including its output. Its id can then be used again. Removing a missing
+    /// process is not an error.
     ///
     /// # Errors
-    /// [`ProcessError::Running`]: kill it first; and those of [`Process`].
+    /// [`ProcessError::Running`] if it still runs (kill it first), and those of [`Process`].
     pub fn remove(&self) -> Call<ProcessRef, ()> {
         self.call(|process, options, seed| process.remove(options, seed))
     }
@@ -165,7 +167,7 @@ impl Process {
     }
 }
 
-/// A call that plays a flow to its end.
+/// Creates a call that drives a flow to its end.
 fn call<O, F, T>(
     client: &AgentClient,
     operation: Result<O, InvalidRequest>,
@@ -177,11 +179,11 @@ where
     T: 'static,
 {
     Call::new(client.clone(), operation, |client, operation| async move {
-        played(&client, flow(&operation, client.options(), seed())).await
+        drive(&client, flow(&operation, client.options(), seed())).await
     })
 }
 
-async fn played<F, T>(client: &AgentClient, flow: Result<F, InvalidRequest>) -> Result<T, Error>
+async fn drive<F, T>(client: &AgentClient, flow: Result<F, InvalidRequest>) -> Result<T, Error>
 where
     F: Flow<Output = Result<T, ProcessError>>,
 {

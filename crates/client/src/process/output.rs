@@ -9,11 +9,12 @@ use crate::client::{AgentClient, seed};
 use crate::driver::{Driver, Event};
 use crate::error::Error;
 
-/// What a [`Process`](crate::Process) writes, as a [`Stream`] of chunks that ends when the process has ended and all of it is read.
+/// The output of a [`Process`](crate::Process), as a [`Stream`] of chunks. It ends when the process has ended and all output is
+/// read.
 ///
-/// A page of at most 1 MiB of each output is held in memory. What breaks is tried again from where it broke, as often as the
-/// [`RetryPolicy`](crate::RetryPolicy) says; then an error ends the stream, and [`offsets`](Self::offsets) tell where to go on. Of the
-/// order in which a process wrote to both outputs nothing is known. Nothing is sent until it is read.
+/// At most 1 MiB of each output is held in memory. A failed request is retried from the same offset, as often as the
+/// [`RetryPolicy`](crate::RetryPolicy) allows. After that an error ends the stream, and [`offsets`](Self::offsets) return where
+/// to continue. The order between standard output and standard error is unknown. Nothing is sent until the output is read.
 ///
 /// ```no_run
 /// use twentyfirst_client::Process;
@@ -60,11 +61,11 @@ impl Output {
         }
     }
 
-    /// Returns the next chunk, or `None` when the process has ended and all of its output is read.
+    /// Returns the next chunk, or `None` when the process has ended and all output is read.
     ///
     /// # Errors
-    /// [`ProcessError::Gone`](crate::protocol::processes::ProcessError::Gone) behind what a process has written whose machine has
-    /// restarted, and those of [`Process`](crate::Process). An error ends the stream.
+    /// [`ProcessError::Gone`](crate::protocol::processes::ProcessError::Gone) after the remaining output, if its machine has
+    /// restarted; and those of [`Process`](crate::Process). An error ends the stream.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -72,7 +73,7 @@ impl Output {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// Returns up to where both outputs were handed out: what to store to go on from there with
+    /// Returns the offsets up to which both outputs were returned. Store them to continue with
     /// [`output_from`](crate::Process::output_from).
     pub fn offsets(&self) -> Offsets {
         match &self.state {
@@ -81,7 +82,7 @@ impl Output {
         }
     }
 
-    /// Returns how the process has ended, when all of its output is read.
+    /// Returns the exit status, once all output is read.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.exit_status
     }

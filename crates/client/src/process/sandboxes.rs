@@ -7,17 +7,17 @@ use twentyfirst_protocol::processes::{
 use twentyfirst_protocol::sandboxes::GetSandbox;
 use twentyfirst_protocol::{IntoId, SandboxId};
 
-use super::{Process, call, played};
+use super::{Process, call, drive};
 use crate::call::Call;
 use crate::client::seed;
 use crate::in_sandbox::{InSandbox, in_sandbox};
 use crate::sandboxes::{SandboxHandle, Sandboxes};
 
-/// How long the process of a probe has to outlive its call.
+/// The time for which the process of a probe must outlive its call.
 const PROBED: Duration = Duration::from_secs(2);
 
 impl Sandboxes {
-    /// Finds a process again that was spawned before, also by another program. Nothing is sent.
+    /// Returns a handle for a process that was spawned earlier, possibly by another program. Nothing is sent.
     ///
     /// ```no_run
     /// use twentyfirst_client::AgentClient;
@@ -38,7 +38,7 @@ impl Sandboxes {
 in_sandbox! {
     Sandboxes, SandboxHandle;
 
-    /// Starts a command that goes on when this call has returned: see [`Process`] for what can be done with it.
+    /// Starts a command that goes on after this call has returned. See [`Process`] for its methods.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -60,33 +60,36 @@ in_sandbox! {
     /// # }
     /// ```
     ///
-    /// The relay documents nothing of processes that outlive their call: [`can_spawn`](SandboxHandle::can_spawn) tries it. A call that is
-    /// dropped may have started the command; an [`id`](Call::id) of your own finds it.
+    /// The relay does not document that processes outlive their call; [`can_spawn`](SandboxHandle::can_spawn) tries it.
     ///
     /// # Errors
-    /// [`ProcessError::OtherCommand`](crate::protocol::processes::ProcessError::OtherCommand) where the id is in use.
+    /// [`ProcessError::OtherCommand`](crate::protocol::processes::ProcessError::OtherCommand) if the id is in use.
+    ///
+    /// # Cancel safety
+    /// A dropped call may have started the command. With an [`id`](Call::id) of your own you can find it.
     pub fn spawn(&self, command: impl Into<String>) -> Call<Spawn, Process> {
         let spawn = self.0.id(|id| Spawn::new(id, ProcessId::random(seed()), command));
         Call::new(self.0.client.clone(), spawn, |client, spawn| async move {
-            let process = played(&client, spawn.flow(client.options(), seed())).await?;
+            let process = drive(&client, spawn.flow(client.options(), seed())).await?;
             Ok(Process::new(client, process))
         })
     }
 
-    /// Lists what was spawned in a sandbox and not removed, in the order of the ids.
+    /// Lists the processes that were spawned in a sandbox and not removed, ordered by id.
     pub fn processes(&self) -> Call<ListProcesses, Vec<ProcessInfo>> {
         call(&self.0.client, self.0.id(ListProcesses::new), |list, options, seed| {
             list.flow(options, seed)
         })
     }
 
-    /// Tries whether the provider of a sandbox lets a process outlive its call: spawns one, and looks 2 s after that call has ended
-    /// whether it lives. Whether it would live for hours this does not tell.
+    /// Tries whether the provider of a sandbox lets a process outlive its call. It spawns a process, and checks 2 s after that
+    /// call whether the process is still running. This does not prove that it would run for hours.
     ///
-    /// A call that is dropped may leave a process behind, which ends after a minute, and its files.
+    /// # Cancel safety
+    /// A dropped call may leave its files behind, and a process that ends after a minute.
     pub fn can_spawn(&self) -> Call<Spawn, bool> {
-        self.spawn("sleep 60").made(|client, spawn| async move {
-            let process = played(&client, spawn.flow(client.options(), seed())).await?;
+        self.spawn("sleep 60").run_with(|client, spawn| async move {
+            let process = drive(&client, spawn.flow(client.options(), seed())).await?;
             let runtime = &client.relay().runtime;
             runtime.sleep(PROBED).await;
             let process = Process::new(client.clone(), process);
@@ -99,22 +102,22 @@ in_sandbox! {
         })
     }
 
-    /// Waits until something in a sandbox listens on a TCP port, such as a server that was spawned; for at most 60 s, unless
-    /// [`timeout`](WaitForPort::timeout) says otherwise. It works with every provider.
+    /// Waits until something in a sandbox listens on a TCP port, such as a server that was spawned. It waits at most 60 s, unless
+    /// [`timeout`](WaitForPort::timeout) sets another limit. It works with every provider.
     ///
     /// # Errors
-    /// [`ProcessError::PortClosed`](crate::protocol::processes::ProcessError::PortClosed) when the time is over: then
+    /// [`ProcessError::PortClosed`](crate::protocol::processes::ProcessError::PortClosed) after the time limit; then
     /// [`Error::is_timeout`](crate::Error::is_timeout) is `true`.
     pub fn wait_for_port(&self, port: u16) -> Call<WaitForPort, ()> {
         let wait = self.0.id(|id| WaitForPort::new(id, port));
         call(&self.0.client, wait, |wait, options, seed| wait.flow(options, seed))
     }
 
-    /// Returns the URL under which the provider of a sandbox shows a port, for providers whose scheme is documented: see
-    /// [`Sandbox::preview_url`](crate::Sandbox::preview_url). The sandbox is read, for its provider and its machine.
+    /// Returns the URL at which the provider of a sandbox exposes a port, for providers with a documented scheme: see
+    /// [`Sandbox::preview_url`](crate::Sandbox::preview_url). The call reads the sandbox to learn its provider and its machine.
     ///
     /// # Errors
-    /// [`Error::preview_error`](crate::Error::preview_error) names a provider whose scheme is not known.
+    /// [`Error::preview_error`](crate::Error::preview_error) names a provider whose scheme is unknown.
     pub fn preview_url(&self, port: u16) -> Call<GetSandbox, Uri> {
         let get = self.0.id(GetSandbox::new);
         Call::new(self.0.client.clone(), get, move |client, get| async move {

@@ -4,14 +4,14 @@ use twentyfirst_protocol::ui::{Assembler, Chunk, Part, RawJson, Role, UiMessage}
 
 use crate::client::AgentClient;
 
-/// What is said in a run, for spans: in the form of OpenTelemetry's `gen_ai.input.messages` and `gen_ai.output.messages`.
+/// The contents of a run for spans, in the form of OpenTelemetry's `gen_ai.input.messages` and `gen_ai.output.messages`.
 pub(super) struct Contents {
     client: AgentClient,
     answer: Assembler,
 }
 
-/// How much of an answer is held here, and how long a value of a span is, in bytes. Of an answer that is longer, what fits is told; a
-/// value that is longer is left out.
+/// The most bytes of an answer that are kept, and of a span's value. A longer answer is reported up to the limit; a longer value
+/// is left out.
 const MOST: usize = 1024 * 1024;
 
 impl Contents {
@@ -23,11 +23,11 @@ impl Contents {
     }
 
     pub(super) fn hear(&mut self, chunk: &Chunk<'_>) {
-        // What does not fit is left out.
+        // Chunks beyond the limit are left out.
         let _ = self.answer.apply(chunk);
     }
 
-    /// The turn that the agent is asked: the last user message, as the relay takes it.
+    /// Returns the turn that the agent is asked: the last user message, the one that the relay uses.
     pub(super) fn input(&self, messages: &Messages) -> Option<String> {
         let messages = messages.as_slice();
         let turn = messages.iter().rfind(|message| message.role == Role::User);
@@ -35,7 +35,7 @@ impl Contents {
         self.masked(&Value::from_iter(turn).to_string())
     }
 
-    /// The answer, as far as it has come.
+    /// Returns the answer as far as it has been read.
     pub(super) fn output(&mut self, end: &'static str) -> String {
         let finish_reason = match end {
             "completed" => "stop",
@@ -87,6 +87,6 @@ fn parts(message: &UiMessage) -> Vec<Value> {
 }
 
 fn value(json: &RawJson<'_>) -> Value {
-    // A number beyond a double is told as the text that it is.
+    // A number that an f64 cannot hold is reported as text.
     json.deserialize().unwrap_or_else(|_| json.get().into())
 }

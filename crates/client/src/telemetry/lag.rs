@@ -1,11 +1,11 @@
 use std::time::Instant;
 
-/// How long what was read of an answer waits until it stands in the log.
+/// Measures the delay between reading a chunk and storing it in the run log.
 #[derive(Default)]
 pub(crate) struct Lag {
-    /// When the first chunk was read that no append holds yet.
+    /// The time at which the oldest chunk was read that is in no append yet.
     waiting: Option<Instant>,
-    /// When the first chunk was read of those in the append that is under way.
+    /// The time at which the oldest chunk of the current append was read.
     appending: Option<Instant>,
 }
 
@@ -14,17 +14,17 @@ impl Lag {
         Self::default()
     }
 
-    /// Notes that a chunk was read.
+    /// Records that a chunk was read.
     pub(crate) fn read(&mut self, now: impl FnOnce() -> Instant) {
         self.waiting.get_or_insert_with(now);
     }
 
-    /// Notes that what waits is sent to the store, or the same as before once more.
+    /// Records that the waiting chunks are sent to the store, or that the previous append is retried.
     pub(crate) fn append(&mut self) {
         self.appending = self.appending.or_else(|| self.waiting.take());
     }
 
-    /// Notes what the store has said.
+    /// Records the result of the append.
     pub(crate) fn appended(&mut self, is_stored: bool, now: Instant) {
         if is_stored && let Some(read) = self.appending.take() {
             #[cfg(feature = "metrics")]

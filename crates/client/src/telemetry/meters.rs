@@ -23,10 +23,10 @@ const HAND_OVERS: &str = "twentyfirst.run_log.hand_overs";
 
 const AGENT: &str = "gen_ai.agent.name";
 
-/// Tells the exporter that is installed what the [metrics](crate::telemetry#metrics) are, and their units. Call it once, behind its installation;
-/// metrics are told without it, too.
+/// Describes the [metrics](crate::telemetry#metrics) and their units to the installed exporter. Call it once, after the
+/// exporter's installation. The metrics are reported without it, too.
 ///
-/// The facade has no units in braces: where the table says `{chunk}`, it is told `Count`.
+/// The facade has no units in braces: for `{chunk}` in the table it is given `Count`.
 pub fn describe_metrics() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
 
@@ -158,7 +158,7 @@ impl Sink for Meters {
     }
 }
 
-/// The values of a label that comes from outside: so many, and no more.
+/// The distinct values of a label that comes from outside. Their number is limited, because exporters keep a time series for each.
 struct Values(LazyLock<Mutex<HashSet<String>>>);
 
 static AGENTS: Values = Values::new();
@@ -174,7 +174,7 @@ impl Values {
         Self(LazyLock::new(Mutex::default))
     }
 
-    /// The value of the label: this, or `_OTHER`.
+    /// Returns the value to use for the label: the given one, or `_OTHER` beyond the limits.
     fn value(&self, value: &str) -> String {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains(value) {

@@ -1,10 +1,10 @@
 //! Spans and metrics of runs, with the names of OpenTelemetry's conventions for generative AI. Features `tracing` and `metrics`.
 //!
-//! Every answer that the client reads from the relay has one span `invoke_agent`, whoever reads it: a [`Run`](crate::Run), a body that is
-//! passed on, or a handler of [`backend`](crate::backend). It begins before the first request, ends with the outcome, and ends also where
-//! the answer is dropped. Replays from a log have none. An answer that several instances record one after the other has one span in each;
-//! without a log, each browser that resumes reads the relay, and has one. A run that is started
-//! [in the background](crate::Call::in_background) has its span where it is [followed](crate::Threads::follow).
+//! Every answer that the client reads from the relay has one span `invoke_agent`, whether a [`Run`](crate::Run) reads it, a body
+//! that is passed on, or a handler of [`backend`](crate::backend). The span begins before the first request and ends with the
+//! outcome, or when the answer is dropped. Replays from a log have no span. An answer that several instances record in turn has
+//! one span in each. Without a log, each browser that resumes causes another read of the relay, and so another span. A run that
+//! is started [in the background](crate::Call::in_background) has its span where it is [followed](crate::Threads::follow).
 //!
 //! ```text
 //! invoke_agent my-agent                     CLIENT      the whole answer
@@ -14,13 +14,13 @@
 //!    └─ execute_tool Read                               a sub-agent's
 //! ```
 //!
-//! The spans are those of `tracing`, so that they nest in the spans of your own and go wherever your subscriber sends them: with the crate
-//! `tracing-opentelemetry` over OTLP. The metrics are those of the facade `metrics`, which has exporters for Prometheus
-//! (`metrics-exporter-prometheus`) and for OpenTelemetry (`metrics-exporter-otel`). Neither facade ties this crate to a version of the
-//! OpenTelemetry SDK. The names in `gen_ai.*` are those of version 1.42 of the conventions, which are in development; names that those do
-//! not have begin with `twentyfirst.`.
+//! The spans are those of `tracing`. They nest in your own spans, and go wherever your subscriber sends them, for example over
+//! OTLP with the crate `tracing-opentelemetry`. The metrics are those of the facade `metrics`, which has exporters for Prometheus
+//! (`metrics-exporter-prometheus`) and for OpenTelemetry (`metrics-exporter-otel`). Neither facade ties this crate to a version
+//! of the OpenTelemetry SDK. The names in `gen_ai.*` are those of version 1.42 of the conventions, which are in development;
+//! names that are missing there begin with `twentyfirst.`.
 //!
-//! Spans go to a collector so, with the environment variables of OpenTelemetry:
+//! Send the spans to a collector like this, with the environment variables of OpenTelemetry:
 //!
 //! ```no_run
 //! # #[cfg(feature = "tracing")]
@@ -52,19 +52,19 @@
 //! | `gen_ai.request.model` | the model, where [`RunOptions::model`](crate::RunOptions::model) overrides it |
 //! | `gen_ai.response.id` | the id of the message |
 //! | `gen_ai.response.time_to_first_chunk` | in seconds; only of a run that was started here |
-//! | `gen_ai.usage.input_tokens`, `gen_ai.usage.output_tokens` | as the relay tells them |
-//! | `server.address`, `server.port` | where the relay is |
-//! | `error.type` | a word for what went wrong: [`RunEnd::error_type`](crate::RunEnd::error_type), or for a run that did not start what is said [below](#a-run-that-does-not-start) |
+//! | `gen_ai.usage.input_tokens`, `gen_ai.usage.output_tokens` | as reported by the relay |
+//! | `server.address`, `server.port` | the address of the relay |
+//! | `error.type` | a word for the problem: [`RunEnd::error_type`](crate::RunEnd::error_type), or for a run that did not start [the words below](#a-run-that-does-not-start) |
 //! | `twentyfirst.sandbox.id` | the sandbox, once it is known |
-//! | `twentyfirst.run.end` | `completed`, `cancelled`, `failed`, `lost`; `not_started`; `dropped`: nobody reads on here, and the run goes on; `handed_over`: another instance reads on |
-//! | `twentyfirst.run.result_subtype` | the runtime's word for how it went, where it is one word |
+//! | `twentyfirst.run.end` | `completed`, `cancelled`, `failed`, `lost`; `not_started`; `dropped`: reading stopped here and the run goes on; `handed_over`: another instance reads on |
+//! | `twentyfirst.run.result_subtype` | the runtime's word for the result, if it is a single word |
 //! | `twentyfirst.run.cost_usd` | in US dollars |
-//! | `twentyfirst.run.chunks`, `twentyfirst.run.bytes` | how many chunks, and bytes of streams, were read |
-//! | `twentyfirst.run.cuts` | how often its stream broke off |
+//! | `twentyfirst.run.chunks`, `twentyfirst.run.bytes` | the number of chunks, and of bytes of streams, that were read |
+//! | `twentyfirst.run.cuts` | the number of times its stream was cut |
 //!
-//! The status is an error where there is an `error.type`, without a description: the texts of errors can hold parts of conversations.
-//! A run that the chat handler records outlives the request that has started it, so its span is the root of a trace of its own, with a link
-//! to the span of that request.
+//! The status is an error if there is an `error.type`. It has no description, since the texts of errors can hold parts of
+//! conversations. A run that the chat handler records outlives the request that started it. So its span is the root of a trace of
+//! its own, with a link to the span of that request.
 //!
 //! # The span of a tool
 //! | attribute | |
@@ -76,9 +76,9 @@
 //! | `twentyfirst.tool.end` | `output`, `failed`, `denied`, or `no_output`: none had come when the answer ended |
 //!
 //! # Contents
-//! There are none, unless `AgentClientBuilder::trace_contents` asks for them: then the spans of
-//! runs have `gen_ai.input.messages` and `gen_ai.output.messages`, those of tools `gen_ai.tool.call.arguments` and
-//! `gen_ai.tool.call.result`, as JSON. The input is the turn that was asked, of runs that were started here.
+//! Spans have no contents unless `AgentClientBuilder::trace_contents` enables them. Then the spans of runs have
+//! `gen_ai.input.messages` and `gen_ai.output.messages`, and those of tools `gen_ai.tool.call.arguments` and
+//! `gen_ai.tool.call.result`, as JSON. The input is the turn that the agent was asked; only runs that were started here have it.
 //!
 //! # Metrics
 //! | metric | kind, unit | labels |
@@ -93,17 +93,17 @@
 //! | `twentyfirst.runs.bytes` | counter, By | `gen_ai.agent.name` |
 //! | `twentyfirst.runs.cuts` | counter, {cut} | `gen_ai.agent.name` |
 //! | `twentyfirst.requests.retries` | counter, {request} | `http.route` |
-//! | `twentyfirst.run_log.lag` | histogram, s | none: how long a chunk that was read waited until it stood in the log |
-//! | `twentyfirst.run_log.hand_overs` | counter, {run} | none: runs with which this instance went on in place of another |
+//! | `twentyfirst.run_log.lag` | histogram, s | none: the delay between reading a chunk and storing it in the log |
+//! | `twentyfirst.run_log.hand_overs` | counter, {run} | none: runs that this instance took over from another |
 //!
-//! A label is left out where it does not apply. No label is an id, and each has at most 100 values in a process: names of agents, models,
-//! tools and errors beyond that, or longer than 64 bytes, are `_OTHER`. A conversation takes seconds to hours, so give the histograms
-//! buckets that go so far.
+//! A label is left out where it does not apply. No label is an id, and each has at most 100 values in a process: further names of
+//! agents, models, tools and errors, and names longer than 64 bytes, become `_OTHER`. A conversation takes seconds to hours, so
+//! configure the histograms with buckets up to that length.
 //!
 //! ```
 //! # #[cfg(feature = "metrics")]
 //! # fn main() {
-//! // Once, behind the installation of an exporter.
+//! // Once, after the installation of an exporter.
 //! twentyfirst_client::telemetry::describe_metrics();
 //! # }
 //! # #[cfg(not(feature = "metrics"))]
@@ -111,8 +111,8 @@
 //! ```
 //!
 //! # A run that does not start
-//! Its `error.type` is the code of the relay's error response, or else its status (`503`), or else `timeout`, `connect`, `invalid_request` or
-//! `_OTHER`.
+//! Its `error.type` is the code of the relay's error response, or else its status (`503`), or else `timeout`, `connect`,
+//! `invalid_request` or `_OTHER`.
 
 #[cfg(feature = "tracing")]
 mod contents;
@@ -132,13 +132,13 @@ pub(crate) use self::lag::Lag;
 pub(crate) use self::watch::{Asker, Watch};
 use twentyfirst_protocol::Route;
 
-/// Notes that this instance goes on with a run in place of another.
+/// Records that this instance took over a run from another.
 pub(crate) fn handed_over() {
     #[cfg(feature = "metrics")]
     meters::handed_over();
 }
 
-/// Notes an attempt at a request; the first is 1.
+/// Records an attempt at a request; the first is 1.
 pub(crate) fn attempt(route: Option<&Route>, attempt: u32) {
     #[cfg(feature = "metrics")]
     if attempt > 1 {

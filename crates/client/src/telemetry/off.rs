@@ -1,4 +1,4 @@
-//! Without the features `tracing` and `metrics`: nothing is told, and nothing is kept for it.
+//! Replaces telemetry without the features `tracing` and `metrics`: nothing is reported, and nothing is kept.
 
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ impl Watch {
 
     pub(crate) fn not_started(self, _: &Error) {}
 
-    pub(crate) fn moment(&mut self, _: &RunEvent) {}
+    pub(crate) fn event(&mut self, _: &RunEvent) {}
 
     pub(crate) fn bytes(&mut self, _: u64) {}
 

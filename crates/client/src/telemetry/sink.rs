@@ -8,12 +8,12 @@ use twentyfirst_protocol::ui::{Chunk, RawJson};
 
 use crate::error::Error;
 
-/// The constants of all spans and metrics.
+/// The constant values of all spans and metrics.
 pub(super) const PROVIDER: &str = "twentyfirst";
 pub(super) const INVOKE_AGENT: &str = "invoke_agent";
 pub(super) const EXECUTE_TOOL: &str = "execute_tool";
 
-/// What is told of one answer: as spans, or as metrics.
+/// A receiver of the facts about one answer, which reports them as spans or as metrics.
 pub(super) trait Sink {
     fn started(&mut self, _: &RunRef) {}
     fn chunk(&mut self, _: &Chunk<'_>) {}
@@ -25,7 +25,7 @@ pub(super) trait Sink {
     fn ended(&mut self, _: &Ending<'_>) {}
 }
 
-/// Tells nothing.
+/// Reports nothing.
 #[cfg(not(all(feature = "tracing", feature = "metrics")))]
 #[derive(Default)]
 pub(super) struct Off;
@@ -33,12 +33,12 @@ pub(super) struct Off;
 #[cfg(not(all(feature = "tracing", feature = "metrics")))]
 impl Sink for Off {}
 
-/// How an answer ended, and what is known of it then.
+/// The end of an answer, and everything known about it then.
 #[cfg_attr(
     not(all(feature = "tracing", feature = "metrics")),
     expect(
         dead_code,
-        reason = "spans tell what metrics do not, and the other way round"
+        reason = "spans report values that metrics do not, and vice versa"
     )
 )]
 pub(super) struct Ending<'a> {
@@ -47,14 +47,14 @@ pub(super) struct Ending<'a> {
     pub(super) usage: Usage,
     pub(super) result_subtype: Option<&'a str>,
     pub(super) facts: &'a RunFacts,
-    /// Of a run that was started here.
+    /// Only for a run that was started here.
     pub(super) time_to_first_chunk: Option<Duration>,
     pub(super) bytes: u64,
     pub(super) cuts: u64,
     pub(super) now: Instant,
 }
 
-/// The word for how a tool failed, if it did.
+/// Returns the word for a failed tool, or `None` if it did not fail.
 pub(super) fn tool_error(end: ToolEnd) -> Option<&'static str> {
     match end {
         ToolEnd::Failed => Some("tool_failed"),
@@ -63,13 +63,13 @@ pub(super) fn tool_error(end: ToolEnd) -> Option<&'static str> {
     }
 }
 
-/// Whether a text is a word of a program's, and not what somebody has said.
+/// Whether a text is an identifier of a program rather than a text of a conversation.
 pub(super) fn is_word(text: &str) -> bool {
     let is_letter = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
     (1..=64).contains(&text.len()) && text.bytes().all(is_letter)
 }
 
-/// The word for why a run did not start.
+/// Returns the word for the reason why a run did not start.
 pub(super) fn error_type(error: &Error) -> Cow<'_, str> {
     let code = error.code().map(ErrorCode::as_str);
     if let Some(code) = code.filter(|code| is_word(code)) {

@@ -14,7 +14,7 @@ use crate::client::AgentClient;
 pub(super) struct Spans {
     run: Span,
     tools: HashMap<String, Span>,
-    /// Where they are asked for.
+    /// Set if the client traces contents.
     contents: Option<Contents>,
 }
 
@@ -64,7 +64,7 @@ impl Spans {
         self.run.in_scope(call)
     }
 
-    /// Tells what the agent was asked, where that is asked for.
+    /// Records the turn that the agent was asked, if contents are traced.
     pub(super) fn asked(&mut self, messages: &Messages) {
         if let Some(contents) = &self.contents {
             self.run
@@ -123,7 +123,7 @@ impl Sink for Spans {
         let Some(span) = self.tools.remove(&call.id) else {
             return;
         };
-        // For the bridge to OpenTelemetry a span ends when it is left last, and not when those in it have ended, too.
+        // OpenTelemetry's bridge ends a span when it was last exited, and not when it is closed after its children.
         let _entered = span.enter();
         span.record("twentyfirst.tool.end", end.as_str());
         if let Some(error) = tool_error(end) {
@@ -166,7 +166,7 @@ impl Sink for Spans {
     }
 }
 
-/// OpenTelemetry has no numbers without a sign.
+/// Converts a count: OpenTelemetry has no unsigned numbers.
 fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -24,18 +24,18 @@ type Spans = Off;
 #[cfg(not(feature = "metrics"))]
 type Meters = Off;
 
-/// Watches one answer from before its first request until its end, or until nobody reads on, and tells it as spans and metrics.
+/// Watches one answer from before its first request until its end, or until reading stops, and reports it as spans and metrics.
 ///
-/// Whoever reads an answer holds its watch. Dropping it ends the span.
+/// The reader of an answer holds its watch. Dropping it ends the span.
 pub(crate) struct Watch {
-    /// Boxed, so that runs stay small. `None` once the end was told.
+    /// Boxed, so that runs stay small. `None` once the end was reported.
     inner: Option<Box<Inner>>,
 }
 
 struct Inner {
     runtime: Arc<dyn Runtime>,
     facts: RunFacts,
-    /// Whether the run was started here, so that the time to its first chunk says something.
+    /// Whether the run was started here, so that the time to its first chunk is meaningful.
     starts_here: bool,
     bytes: u64,
     cuts: u64,
@@ -44,13 +44,13 @@ struct Inner {
 }
 
 impl Watch {
-    /// A run that is to be started now.
+    /// Watches a run that is about to be started.
     pub(crate) fn start(client: &AgentClient, run: &StartRun) -> Self {
         let model = run
             .options
             .as_ref()
             .and_then(|options| options.model.as_deref());
-        #[allow(unused_mut, reason = "only spans tell contents")]
+        #[allow(unused_mut, reason = "only spans have contents")]
         let mut this = Self::new(client, &run.agent, model, true);
         #[cfg(feature = "tracing")]
         if let Some(inner) = &mut this.inner {
@@ -59,14 +59,14 @@ impl Watch {
         this
     }
 
-    /// A run that was started elsewhere, or before.
+    /// Watches a run that was started elsewhere, or earlier.
     pub(crate) fn follow(client: &AgentClient, run: &RunRef) -> Self {
         let mut this = Self::new(client, &run.agent, None, false);
         this.tell(|sink| sink.started(run));
         this
     }
 
-    /// A run that somebody else watches: it is read a second time, to replay what no log holds.
+    /// Watches nothing, for a run that has a watch elsewhere. It is read a second time to replay a part that no log holds.
     pub(crate) fn none(_: &AgentClient, _: &RunRef) -> Self {
         Self { inner: None }
     }
@@ -123,8 +123,8 @@ impl Watch {
         self.end("not_started", Some(error_type(error)), None);
     }
 
-    pub(crate) fn moment(&mut self, moment: &RunEvent) {
-        match moment {
+    pub(crate) fn event(&mut self, event: &RunEvent) {
+        match event {
             RunEvent::Chunk(chunk) => self.chunk(chunk),
             RunEvent::Cut(_) => {
                 if let Some(inner) = &mut self.inner {
@@ -156,7 +156,7 @@ impl Watch {
         }
     }
 
-    /// Notes how many bytes of a stream were read.
+    /// Records the number of stream bytes that were read.
     pub(crate) fn bytes(&mut self, bytes: u64) {
         if bytes == 0 {
             return;
@@ -172,15 +172,15 @@ impl Watch {
         self.end(outcome.end.as_str(), error_type, Some(outcome));
     }
 
-    /// Notes that another instance reads on.
+    /// Records that another instance reads on.
     pub(crate) fn hand_over(&mut self) {
         self.end("handed_over", None, None);
     }
 
-    /// Notes that the stream is at its end: how it has ended only its chunks can say.
+    /// Records the end of a stream that is passed on. Only its chunks can say how the run ended.
     pub(super) fn at_end(&mut self, is_done: bool) {
         if !self.ended_in_words() {
-            // A run that was cancelled ends its stream so.
+            // The stream of a cancelled run ends without a chunk that says so.
             let (end, error_type) = match is_done {
                 true => ("cancelled", None),
                 false => ("lost", Some("lost_cut".into())),
@@ -189,7 +189,7 @@ impl Watch {
         }
     }
 
-    /// Ends as the chunks have said, if they have.
+    /// Reports the end that the chunks declared. Returns `false` if they declared none.
     fn ended_in_words(&mut self) -> bool {
         let Some(inner) = &self.inner else {
             return true;
@@ -244,7 +244,7 @@ impl Watch {
         }
     }
 
-    /// Notes in whose name a task reads the answer, which may outlive the request.
+    /// Links the span to that of the request on whose behalf a task reads the answer. The task may outlive the request.
     pub(crate) fn asked_by(&self, asker: &Asker) {
         #[cfg(feature = "tracing")]
         self.span().follows_from(&asker.span);
@@ -252,7 +252,7 @@ impl Watch {
         let _ = asker;
     }
 
-    /// Watches a body that is passed on as it is.
+    /// Watches a body that is passed on unchanged.
     pub(crate) fn over(self, body: Body) -> Body {
         Body::wrap(WatchedBody::new(body, self))
     }
@@ -272,7 +272,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// The span in which somebody has asked for an answer that a task of its own reads.
+/// The span of the request for an answer that a separate task reads.
 pub(crate) struct Asker {
     #[cfg(feature = "tracing")]
     span: tracing::Span,

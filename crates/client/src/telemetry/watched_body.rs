@@ -8,7 +8,7 @@ use twentyfirst_transport::{Body, Error};
 
 use super::watch::Watch;
 
-/// A stream of the relay that is passed on byte for byte, and read on the way.
+/// A stream of the relay that is passed on byte for byte, and decoded on the way.
 pub(super) struct WatchedBody {
     body: Body,
     watch: Watch,
@@ -30,12 +30,12 @@ impl WatchedBody {
         while let Some(chunk) = self.decoder.next_chunk() {
             match chunk {
                 Ok(chunk) => self.watch.chunk(&chunk),
-                // An event that is too long: what comes behind it is read.
+                // The event is too long to be decoded. Go on with a new decoder, so that later events still count.
                 Err(DecodeError::Sse(_)) => {
                     self.decoder = Decoder::new();
                     return;
                 }
-                // Whoever reads the body says what is the matter with it.
+                // The reader of the body reports what is wrong with it.
                 Err(_) => {}
             }
         }
@@ -52,6 +52,7 @@ impl http_body::Body for WatchedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         let body = &mut this.body;
+        // Within the span, so that events of the transport belong to the run.
         let frame = ready!(this.watch.in_scope(|| Pin::new(body).poll_frame(cx)));
         match &frame {
             Some(Ok(frame)) => {

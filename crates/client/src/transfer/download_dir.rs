@@ -14,10 +14,11 @@ use crate::call::Call;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// How much `tar` puts behind the end of an archive, at most: it is read so that the connection can be used again.
+/// The most bytes of padding that `tar` writes after the end of an archive. They are read so that the connection can be reused.
 const LONGEST_PADDING: u64 = 64 * 1024;
 
-/// A directory to be downloaded: what [`Files::download_dir`](crate::Files::download_dir) calls. Its setters are methods of the [call](Call).
+/// A directory download, created by [`Files::download_dir`](crate::Files::download_dir). Its setters are methods of the
+/// [call](Call).
 pub struct DownloadDir {
     sandbox_id: SandboxId,
     from: String,
@@ -45,7 +46,7 @@ impl DownloadDir {
         let unpack = on_thread(move || unpack.prepare()).await?;
         let archive = RemoteArchive::new(client.clone(), sandbox_id.clone());
         let result = async {
-            // So that the command finds it.
+            // Creates the file first, so that the command can find out under which path it sees it.
             let empty = WriteBytes::new(&sandbox_id, archive.path(), "");
             client.execute(&empty).await?;
             let options = unpack.selection.options();
@@ -68,7 +69,7 @@ impl DownloadDir {
     }
 }
 
-/// GNU tar leaves sockets out, says so, and calls that a success.
+/// GNU tar skips sockets with a warning and reports success. The transfer refuses them like other special files.
 fn check_ignored(stderr: &str) -> Result<(), TransferError> {
     for line in stderr.lines() {
         let line = line.strip_prefix("tar: ");
@@ -81,34 +82,34 @@ fn check_ignored(stderr: &str) -> Result<(), TransferError> {
 }
 
 impl Call<DownloadDir, Transferred> {
-    /// Leaves out what has this name, wherever it is, such as `node_modules`; with a `/` in it, what has this path from the top, such
-    /// as `./build`. A directory is left out with all that is in it, and is not sent either. There are no wildcards: see
-    /// [`filter`](Self::filter).
+    /// Excludes entries with this name at any depth, such as `node_modules`. A name with a `/` in it is a path from the top of
+    /// the directory, such as `./build`. An excluded directory is left out with all its contents, and the sandbox does not send
+    /// it. There are no wildcards: see [`filter`](Self::filter).
     pub fn exclude(self, name: impl Into<String>) -> Self {
         set(self, |transfer| {
             transfer.unpack.selection.exclude(name.into());
         })
     }
 
-    /// Takes only what this function says `true` to. It is asked with paths in the directory, of one path more than once, on the
-    /// thread of the transfer; nothing in a directory that it leaves out is taken. The relay sends it all the same, unlike what
-    /// [`exclude`](Self::exclude) leaves out.
+    /// Keeps only entries for which this function returns `true`. It is called on the thread of the transfer with paths relative
+    /// to the directory, and may be called more than once for a path. Nothing below a rejected directory is kept. Unlike entries
+    /// that are [excluded](Self::exclude), rejected ones are still sent by the relay.
     pub fn filter(self, filter: impl FnMut(&Path) -> bool + Send + 'static) -> Self {
         set(self, |transfer| transfer.unpack.selection.filter(filter))
     }
 
-    /// The most entries that are taken; 200 000 by default.
+    /// Sets the most entries that are accepted; the default is 200 000.
     pub fn max_entries(self, entries: u64) -> Self {
         set(self, |transfer| transfer.unpack.limits.entries = entries)
     }
 
-    /// The most bytes that the archive may have; 4 GiB by default.
+    /// Sets the most bytes that the archive may have; the default is 4 GiB.
     pub fn max_bytes(self, bytes: u64) -> Self {
         set(self, |transfer| transfer.unpack.limits.bytes = bytes)
     }
 
-    /// Calls this function for each piece that came, on the thread of the transfer, which waits for it. The total is what the sandbox
-    /// says.
+    /// Calls this function for each piece that arrives, on the thread of the transfer, which waits for it. The total is the
+    /// archive's length as reported by the sandbox.
     pub fn on_progress(self, on_progress: impl FnMut(&Progress<'_>) + Send + 'static) -> Self {
         set(self, |transfer| {
             transfer.on_progress = Some(Box::new(on_progress));

@@ -16,7 +16,7 @@ use crate::call::Call;
 use crate::client::{AgentClient, seed};
 use crate::error::Error;
 
-/// A file to be downloaded: what [`Files::download`](crate::Files::download) calls. Its setters are methods of the [call](Call).
+/// A file download, created by [`Files::download`](crate::Files::download). Its setters are methods of the [call](Call).
 pub struct DownloadFile {
     sandbox_id: SandboxId,
     from: String,
@@ -47,7 +47,7 @@ impl DownloadFile {
         let to = on_thread(move || prepare(to)).await?;
         let mut total = None;
         if on_progress.is_some() {
-            // Without it there is progress without a total.
+            // If this fails, progress is reported without a total.
             let info = client.execute(&GetFileInfo::new(&sandbox_id, &from)).await;
             total = info
                 .ok()
@@ -65,7 +65,7 @@ impl DownloadFile {
     }
 }
 
-/// Checks that a file can stand here. A link stays one: what it leads to is replaced.
+/// Checks that the path can take a file. A symbolic link stays, and the file that it points to is replaced.
 fn prepare(to: PathBuf) -> Result<PathBuf, TransferError> {
     let to = match fs::symlink_metadata(&to) {
         Ok(metadata) if metadata.is_symlink() => {
@@ -105,20 +105,20 @@ fn save(
         file.write_all(&buffer[..read]).map_err(disk)?;
         reporter.report(to, length);
     }
-    // Before it is renamed: some systems rename no open file.
+    // Close the file before it is renamed: some systems cannot rename an open file.
     drop(file);
     staging.finish()?;
     Ok(length)
 }
 
 impl Call<DownloadFile, u64> {
-    /// The most bytes that are taken; 4 GiB by default.
+    /// Sets the most bytes that are accepted; the default is 4 GiB.
     pub fn max_bytes(self, bytes: u64) -> Self {
         set(self, |transfer| transfer.max_bytes = bytes)
     }
 
-    /// Calls this function for each piece that came, on the thread of the transfer, which waits for it. For the total, the relay is
-    /// asked first for the length of the file.
+    /// Calls this function for each piece that arrives, on the thread of the transfer, which waits for it. To know the total, the
+    /// call first asks the relay for the length of the file.
     pub fn on_progress(self, on_progress: impl FnMut(&Progress<'_>) + Send + 'static) -> Self {
         set(self, |transfer| {
             transfer.on_progress = Some(Box::new(on_progress));

@@ -5,10 +5,10 @@ use std::{fmt, io};
 
 use twentyfirst_protocol::shown;
 
-/// Why a file or a directory was not transferred, and which path was the reason: from
+/// The reason why a file or directory was not transferred, and its path, from
 /// [`Error::transfer_error`](crate::Error::transfer_error).
 ///
-/// `Display` is one clause with the path, of which control characters are escaped. An error of the disk is in
+/// `Display` is one clause with the path, in which control characters are escaped. An error of the disk is in
 /// [`source`](StdError::source).
 #[derive(Debug)]
 pub struct TransferError {
@@ -17,42 +17,42 @@ pub struct TransferError {
     source: Option<io::Error>,
 }
 
-/// The reasons for which a transfer fails apart from the relay's.
+/// The reasons for which a transfer fails, other than errors of the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferErrorKind {
-    /// The disk of this machine refused: the source says why.
+    /// The disk of this machine reported an error, which is the source.
     Disk,
-    /// A file does not have the length any more with which its upload began.
+    /// A file's length differs from that at the start of its upload.
     Changed,
-    /// A file was expected here, and there is something else.
+    /// The path is not a file.
     NotAFile,
-    /// A directory was expected here, and there is something else.
+    /// The path is not a directory.
     NotADirectory,
-    /// The directory to download into is there already, and is not empty.
+    /// The directory to download into exists and is not empty.
     NotEmpty,
-    /// What is at the path is neither a file nor a directory nor a link; the text says what.
+    /// The path is neither a file nor a directory nor a link. The text says what it is.
     Special(&'static str),
-    /// The name cannot be kept; the text says why.
+    /// The name cannot be kept. The text has the reason.
     Name(&'static str),
-    /// It would lead out of the directory that is transferred; the text says how.
+    /// The path would lead out of the transferred directory. The text says how.
     Outside(&'static str),
-    /// The archive of the sandbox has the path twice.
+    /// The sandbox's archive contains the path twice.
     Twice,
     /// There are more entries than this limit.
     TooManyEntries(u64),
     /// There are more bytes than this limit.
     TooManyBytes(u64),
-    /// The archive of the sandbox cannot be read; the text says why.
+    /// The sandbox's archive cannot be read. The text has the reason.
     Archive(&'static str),
     /// The sandbox has no `tar`.
     NoTar,
     /// `tar` failed in the sandbox.
     #[non_exhaustive]
     Command {
-        /// The exit code; -1 where it was killed.
+        /// The exit code, or -1 if `tar` was killed.
         exit_code: i32,
-        /// What it wrote to standard error.
+        /// Its output on standard error.
         stderr: String,
     },
 }
@@ -66,7 +66,7 @@ impl TransferError {
         }
     }
 
-    /// What the disk says about a path.
+    /// Creates the error for a disk error at a path.
     pub(crate) fn disk(path: impl AsRef<Path>, source: io::Error) -> Self {
         match source.downcast::<Self>() {
             Ok(error) => error,
@@ -77,13 +77,13 @@ impl TransferError {
         }
     }
 
-    /// The same for a name that is none on this system.
+    /// Creates an error for a name that this system may not be able to represent.
     pub(crate) fn of_bytes(path: &[u8], kind: TransferErrorKind) -> Self {
         let path = String::from_utf8_lossy(path);
         Self::new(Path::new(OsStr::new(&*path)), kind)
     }
 
-    /// An archive that cannot be read, for a reason that the library tells.
+    /// Creates the error for an archive that the library cannot read.
     pub(crate) fn archive(path: impl AsRef<Path>, source: io::Error) -> Self {
         match source.downcast::<Self>() {
             Ok(error) => error,
@@ -94,12 +94,12 @@ impl TransferError {
         }
     }
 
-    /// The path: on this machine, in the sandbox, or in the directory that is transferred. Bytes that are not UTF-8 are U+FFFD.
+    /// Returns the path: on this machine, in the sandbox, or in the transferred directory. Bytes that are not UTF-8 are U+FFFD.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What is wrong with it.
+    /// Returns the reason.
     pub fn kind(&self) -> &TransferErrorKind {
         &self.kind
     }
@@ -123,7 +123,7 @@ impl fmt::Display for TransferError {
             TransferErrorKind::NotADirectory => write!(f, "{path} is not a directory"),
             TransferErrorKind::NotEmpty => write!(
                 f,
-                "{path} is there already and is not empty: choose another path or remove it first"
+                "{path} exists and is not empty: choose another path or remove it first"
             ),
             TransferErrorKind::Special(what) => {
                 write!(
@@ -135,7 +135,7 @@ impl fmt::Display for TransferError {
             TransferErrorKind::Outside(how) => {
                 write!(f, "{path} would lead out of the directory: it {how}")
             }
-            TransferErrorKind::Twice => write!(f, "the archive has {path} twice"),
+            TransferErrorKind::Twice => write!(f, "the archive contains {path} twice"),
             TransferErrorKind::TooManyEntries(limit) => write!(
                 f,
                 "{path} has more than {limit} entries: exclude some or raise `max_entries`"

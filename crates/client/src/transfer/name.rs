@@ -1,16 +1,16 @@
-//! Which names are kept, in both directions: a name that one of them refuses never reaches the other.
+//! The rules for names, applied in both directions: neither side ever receives a name that the other refuses.
 
 use std::path::{Path, PathBuf};
 
 use super::error::TransferErrorKind;
 
-/// The longest path that Linux takes.
+/// The longest path that Linux accepts.
 const LONGEST: usize = 4096;
 
-/// Deeper directories cannot be removed by everything that there is to remove directories.
+/// Some tools cannot remove directories that are nested more deeply.
 const DEEPEST: usize = 255;
 
-/// Reads the path of an entry, with `/` between names: relative to the directory, and empty for that itself.
+/// Parses the path of an entry, with `/` between names. It is relative to the directory, and empty for the directory itself.
 pub(super) fn path(bytes: &[u8]) -> Result<PathBuf, TransferErrorKind> {
     if bytes.starts_with(b"/") {
         return Err(TransferErrorKind::Outside("is absolute"));
@@ -34,11 +34,12 @@ pub(super) fn path(bytes: &[u8]) -> Result<PathBuf, TransferErrorKind> {
     Ok(path)
 }
 
-/// Checks where a symbolic link at `path` leads, and gives its target unchanged.
+/// Checks that a symbolic link at `path` stays within the directory, and returns its target unchanged.
 ///
-/// Only the beginning may go up, and not out. That is enough, also for links to links: no entry lies behind a link, so the system
-/// goes up from the directory in which the link really is; and each further name is in a directory inside, or a link that obeys
-/// the same rule. `..` behind a name would go up from wherever that leads.
+/// A target may go up only at its beginning, and not beyond the directory. That is enough, even for links to links. No entry lies
+/// below a link, so the system goes up from the directory that really holds the link. Each further name is then in a directory
+/// inside, or is a link that obeys the same rule. A `..` after a name is refused, because it goes up from wherever that name
+/// leads.
 pub(super) fn target(path: &Path, bytes: &[u8]) -> Result<PathBuf, TransferErrorKind> {
     if bytes.is_empty() {
         return Err(TransferErrorKind::Name("is a link to nothing"));

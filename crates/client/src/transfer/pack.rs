@@ -11,12 +11,12 @@ use super::name;
 use super::progress::{OnProgress, Reporter};
 use super::selection::Selection;
 
-/// From this length on, a name stands in front of its header.
+/// The length from which a name is written before its header.
 const LONG_NAME: usize = 100;
 
-/// A directory as it goes into an archive.
+/// A directory to be written as an archive.
 ///
-/// All of it is looked at before anything is written, so that what cannot be kept is refused before anything is sent, and so that
+/// It is scanned as a whole before anything is written. So entries that cannot be kept are refused before anything is sent, and
 /// the length of the archive is known.
 pub(super) struct Pack {
     dir: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct Pack {
 
 struct Entry {
     path: PathBuf,
-    /// The path in the archive.
+    /// Its path in the archive.
     name: Vec<u8>,
     kind: Kind,
     mode: u32,
@@ -36,9 +36,9 @@ struct Entry {
 enum Kind {
     Directory,
     File(u64),
-    /// With its target.
+    /// The link's target.
     Symlink(Vec<u8>),
-    /// With the name of the file that came first.
+    /// The name of the first entry for the same file.
     HardLink(Vec<u8>),
 }
 
@@ -71,12 +71,12 @@ impl Pack {
         })
     }
 
-    /// The length of the archive in bytes.
+    /// Returns the length of the archive in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Writes the archive. An error of this machine's files is a [`TransferError`] in it.
+    /// Writes the archive. An error of this machine's files is returned as a [`TransferError`] inside the [`io::Error`].
     pub(super) fn write(
         self,
         out: &mut dyn Write,
@@ -107,7 +107,7 @@ impl Pack {
     }
 }
 
-/// The names in a directory, in an order that is always the same.
+/// Returns the names in a directory in a fixed order.
 fn names(dir: &Path, parent: &Path) -> Result<Vec<PathBuf>, TransferError> {
     let place = dir.join(parent);
     let listing = fs::read_dir(&place).and_then(Iterator::collect::<io::Result<Vec<_>>>);
@@ -172,7 +172,7 @@ impl Entry {
         append_long(archive, EntryType::GNULongLink, link)?;
         append_long(archive, EntryType::GNULongName, &self.name)?;
         if let Some(fields) = header.as_gnu_mut() {
-            // What is too long stands in front.
+            // A name that is too long was written before the header.
             fill(&mut fields.name, &self.name);
             fill(&mut fields.linkname, link);
         }
@@ -186,7 +186,7 @@ fn fill(field: &mut [u8], name: &[u8]) {
     field[..length].copy_from_slice(&name[..length]);
 }
 
-/// Writes a name that has no room in a header, as GNU tar does.
+/// Writes a name that does not fit into a header, in the way of GNU tar.
 fn append_long<W: Write>(archive: &mut Builder<W>, kind: EntryType, name: &[u8]) -> io::Result<()> {
     if name.len() < LONG_NAME {
         return Ok(());
@@ -205,7 +205,7 @@ fn append_long<W: Write>(archive: &mut Builder<W>, kind: EntryType, name: &[u8])
     archive.append(&header, name.chain(&b"\0"[..]))
 }
 
-/// The length of the archive: that of its headers, which are written to nowhere, and that of the files.
+/// Computes the length of the archive: the headers, which are written to a sink and counted, plus the files.
 fn length(entries: &[Entry]) -> io::Result<u64> {
     let count = Cell::new(0);
     let mut nowhere = io::sink();
@@ -243,7 +243,7 @@ impl Write for Counted<'_> {
     }
 }
 
-/// A file that has to have the length with which it was announced.
+/// A file that must have the length that was announced for it.
 pub(super) struct ExactFile<'a> {
     path: &'a Path,
     file: File,
@@ -279,7 +279,7 @@ impl Read for ExactFile<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         (self.report)();
         if self.left == 0 {
-            // One byte more is one that was not announced.
+            // Any further byte was not announced.
             let more = self.file.read(&mut [0])?;
             return if more == 0 {
                 Ok(0)
@@ -306,12 +306,12 @@ mod system {
     use std::fs::Metadata;
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
-    /// Files with several names, and the first one of each.
+    /// The files that have several names, with the first name of each.
     #[derive(Default)]
     pub(super) struct HardLinks(HashMap<(u64, u64), Vec<u8>>);
 
     impl HardLinks {
-        /// The first name of this file, if this is not it.
+        /// Returns the first name of this file, or `None` if `name` is the first.
         pub(super) fn first(&mut self, metadata: &Metadata, name: &[u8]) -> Option<Vec<u8>> {
             if metadata.nlink() < 2 {
                 return None;

@@ -1,22 +1,22 @@
 use std::path::Path;
 
-/// How far a transfer has come.
+/// The progress of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress<'a> {
-    /// How many bytes were transferred: of the file, or of the archive in which a directory travels. An upload counts what was
-    /// handed to the connection, which is up to 256 KiB ahead of what was sent.
+    /// The number of bytes transferred so far: of the file, or of the archive for a directory. An upload counts bytes handed to
+    /// the connection, which is up to 256 KiB ahead of the bytes sent.
     pub bytes: u64,
-    /// How many bytes there are, where that is known.
+    /// The total number of bytes, if known.
     pub total: Option<u64>,
-    /// The file that is transferred: its path on this machine, or in the directory that is transferred.
+    /// The file being transferred: its path on this machine, or relative to the transferred directory.
     pub path: &'a Path,
 }
 
-/// A function that is told of progress.
+/// A function that is called with the progress.
 pub(super) type OnProgress = Box<dyn FnMut(&Progress<'_>) + Send>;
 
-/// The function, if there is one, and what it is told each time.
+/// Calls the progress function, if there is one.
 pub(super) struct Reporter {
     on_progress: Option<OnProgress>,
     total: Option<u64>,

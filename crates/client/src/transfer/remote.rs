@@ -14,38 +14,41 @@ use super::random_name;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// The longest that the relay lets a command run.
+/// The relay's limit for the run time of a command.
 const LONGEST_COMMAND: Duration = Duration::from_secs(600);
 
-/// The exit code of a shell that does not find a program.
+/// A shell's exit code for a command that it cannot find.
 const NOT_FOUND: i32 = 127;
 
-/// Uploads what a function writes on a thread. What the function says is the error, where it has failed by itself.
+/// Uploads the data that a function writes on a thread. If the function itself failed, its error is returned instead of the
+/// upload's.
 pub(super) async fn upload(
     client: &AgentClient,
     operation: WriteStream,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> Result<WrittenFile, Error> {
-    let said = Arc::new(Mutex::new(None));
-    let failed = Arc::clone(&said);
+    let error = Arc::new(Mutex::new(None));
+    // The body carries only an `io::Error` through the transport, which would hide the path and the kind. So the original is
+    // passed beside it.
+    let slot = Arc::clone(&error);
     let body = Body::write_with(move |out| {
         write(out).map_err(|error| match error.downcast::<TransferError>() {
             Ok(error) => {
                 let text = error.to_string();
-                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 io::Error::other(text)
             }
             Err(error) => error,
         })
     });
     let result = client.upload(&operation, body).await;
-    result.map_err(|error| {
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner).take();
-        said.map_or(error, Error::from)
+    result.map_err(|upload_error| {
+        let error = error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        error.map_or(upload_error, Error::from)
     })
 }
 
-/// An archive on its way, in the sandbox.
+/// The temporary archive in the sandbox.
 pub(super) struct RemoteArchive {
     client: AgentClient,
     sandbox_id: SandboxId,
@@ -66,16 +69,16 @@ impl RemoteArchive {
         format!("/tmp/{}", self.name)
     }
 
-    /// Runs a command in a directory, with the archive as `$f`.
+    /// Runs a command in a directory, with the path of the archive as `$f`.
     ///
-    /// The directory is the working directory and not a part of the command, so that its name needs no quoting. Commands may know
-    /// `/tmp` by another name: then `TMPDIR` says so, as on a local relay without isolation. The archive exists by now.
+    /// The directory is the working directory and not part of the command, so that its name needs no quoting. Commands may see
+    /// `/tmp` at another path, which is then in `TMPDIR`, as on a local relay without isolation. The archive must exist already.
     pub(super) async fn run(&self, directory: &str, command: &str) -> Result<ExecOutput, Error> {
         let find = format!(
             r#"f=/tmp/{name}; [ -f "$f" ] || f="${{TMPDIR:-/tmp}}/{name}""#,
             name = self.name
         );
-        // `TAR_OPTIONS` changes what GNU tar does. Messages are read in English.
+        // `TAR_OPTIONS` would change the behaviour of GNU tar. Its messages are parsed, so they have to be in English.
         let exec = Exec::new(&self.sandbox_id, format!("{find}\n{command}"))
             .cwd(absolute(directory))
             .env("LC_ALL", "C")
@@ -93,14 +96,14 @@ impl RemoteArchive {
         Err(TransferError::new(directory, kind).into())
     }
 
-    /// Removes the archive, after all else. That it fails changes nothing of what was transferred.
+    /// Removes the archive at the end. A failure here does not affect the transfer, so it is ignored.
     pub(super) async fn remove(&self) {
         let remove = RemoveFile::new(&self.sandbox_id, self.path());
         self.client.execute(&remove).await.ok();
     }
 }
 
-/// Relative paths are under `/root` for files, and for commands where they begin.
+/// Makes a path absolute. The file API resolves relative paths against `/root`, commands against their working directory.
 fn absolute(path: &str) -> String {
     if path.starts_with('/') {
         path.to_owned()

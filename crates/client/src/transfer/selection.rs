@@ -3,7 +3,7 @@ use std::path::Path;
 
 type Filter = Box<dyn FnMut(&Path) -> bool + Send>;
 
-/// What of a directory is left out.
+/// The rules for leaving out parts of a directory.
 #[derive(Default)]
 pub(super) struct Selection {
     excluded: Vec<String>,
@@ -19,7 +19,7 @@ impl Selection {
         self.filter = Some(Box::new(filter));
     }
 
-    /// Whether this path is taken, provided that the directories above it are.
+    /// Whether this path is selected, provided that the directories above it are.
     pub(super) fn takes(&mut self, path: &Path) -> bool {
         let is_excluded = self.excluded.iter().any(|excluded| match top(excluded) {
             Some(from_top) => path == Path::new(from_top),
@@ -30,15 +30,15 @@ impl Selection {
         !is_excluded && self.filter.as_mut().is_none_or(|filter| filter(path))
     }
 
-    /// Whether this path and all directories above it are taken.
+    /// Whether this path and all directories above it are selected.
     pub(super) fn takes_with_parents(&mut self, path: &Path) -> bool {
         let mut above: Vec<_> = path.ancestors().collect();
-        // The directory itself.
+        // Skip the root of the transfer itself.
         above.pop();
         above.into_iter().rev().all(|path| self.takes(path))
     }
 
-    /// The options with which `tar` leaves the same out, as far as it is not for a function to decide.
+    /// Returns the options that make `tar` apply the exclusions. A filter function cannot be expressed in them.
     pub(super) fn options(&self) -> String {
         let option = |excluded: &String| {
             let pattern = match top(excluded) {
@@ -59,13 +59,13 @@ impl fmt::Debug for Selection {
     }
 }
 
-/// A path from the top, where it is not a name for any depth.
+/// Returns the path from the top, or `None` for a name that applies at any depth.
 fn top(excluded: &str) -> Option<&str> {
     let path = excluded.contains('/').then_some(excluded)?;
     Some(path.trim_start_matches("./").trim_start_matches('/'))
 }
 
-/// A text as a pattern of `tar` that matches nothing else.
+/// Escapes a text as a `tar` pattern that matches only itself.
 fn literal(text: &str) -> String {
     let mut pattern = String::new();
     for letter in text.chars() {
@@ -77,7 +77,7 @@ fn literal(text: &str) -> String {
     pattern
 }
 
-/// Text as one word of a shell command.
+/// Quotes a text as one word of a shell command.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

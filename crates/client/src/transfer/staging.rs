@@ -1,4 +1,4 @@
-//! What is on its way: beside its place, under a name of its own, and gone unless it is finished.
+//! Unfinished files and directories, kept beside their destination under a temporary name.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::error::TransferError;
 use super::random_name;
 
-/// A file or a directory that has not got its name yet. Dropping it removes it.
+/// A file or directory under its temporary name. Dropping it before [`finish`](Self::finish) removes it.
 pub(super) struct Staging {
     place: PathBuf,
     to: PathBuf,
-    /// Directories that nobody may write to once they are finished, and their modes.
+    /// The directories that become read-only at the end, with their modes.
     closed: Vec<(PathBuf, u32)>,
     is_finished: bool,
 }
@@ -49,12 +49,12 @@ impl Staging {
         &self.place
     }
 
-    /// Sets a directory's mode when all is in it.
+    /// Schedules a directory's mode to be set at the end, after its contents were written.
     pub(super) fn close(&mut self, place: PathBuf, mode: u32) {
         self.closed.push((place, mode));
     }
 
-    /// Puts all of it under its name, in one step.
+    /// Moves everything to its final name in one step.
     pub(super) fn finish(mut self) -> Result<(), TransferError> {
         for (place, mode) in self.closed.iter().rev() {
             set_mode(place, *mode).map_err(|error| TransferError::disk(place, error))?;
@@ -73,7 +73,7 @@ impl Drop for Staging {
         for (place, _) in &self.closed {
             set_mode(place, 0o700).ok();
         }
-        // There is nobody to be told.
+        // Errors are ignored: a destructor cannot report them.
         if self.place.is_dir() {
             fs::remove_dir_all(&self.place).ok();
         } else {

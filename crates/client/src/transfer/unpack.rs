@@ -15,13 +15,13 @@ use super::staging::{Staging, set_mode};
 /// The longest name or extended header that is read into memory.
 const LONGEST_HEADER: u64 = 64 * 1024;
 
-/// How much is remembered of directories whose modes are set at the end.
+/// The most bytes of paths kept for directories whose modes are set at the end.
 const MOST_REMEMBERED: usize = 16 * 1024 * 1024;
 
-/// Unpacks an archive that nobody vouches for into a directory that is new.
+/// Unpacks an untrusted archive into a new directory.
 ///
-/// This is what [`Files::download_dir`](crate::Files::download_dir) does with the archive of a sandbox; see [the module](super) for
-/// what is kept, what is refused, and the limits.
+/// [`Files::download_dir`](crate::Files::download_dir) does this with the archive of a sandbox. See [the module](super) for the
+/// properties that are kept, the entries that are refused, and the limits.
 #[derive(Debug)]
 #[must_use = "nothing is unpacked without an archive"]
 pub struct Unpack {
@@ -30,7 +30,7 @@ pub struct Unpack {
     pub(super) limits: Limits,
 }
 
-/// How much is taken.
+/// The limits of an archive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) entries: u64,
@@ -46,22 +46,22 @@ impl Default for Limits {
     }
 }
 
-/// What was transferred of a directory.
+/// The contents of a transferred directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transferred {
-    /// How many files.
+    /// The number of files.
     pub files: u64,
-    /// How many directories, without the one that they are in.
+    /// The number of directories, without the transferred one itself.
     pub directories: u64,
-    /// How many links, symbolic and hard.
+    /// The number of symbolic and hard links.
     pub links: u64,
-    /// How many bytes the files have.
+    /// The total size of the files in bytes.
     pub bytes: u64,
 }
 
 impl Unpack {
-    /// Into this directory, which must not exist or be empty; its parents are made.
+    /// Creates an unpacker for this directory, which must be empty or not exist. Its parents are created.
     pub fn new(to: impl Into<PathBuf>) -> Self {
         Self {
             to: to.into(),
@@ -70,38 +70,38 @@ impl Unpack {
         }
     }
 
-    /// Leaves out what has this name, wherever it is; with a `/` in it, what has this path from the top. A directory is left out with
-    /// all that is in it.
+    /// Excludes entries with this name at any depth. A name with a `/` in it is a path from the top of the directory. An excluded
+    /// directory is left out with all its contents.
     pub fn exclude(mut self, name: impl Into<String>) -> Self {
         self.selection.exclude(name.into());
         self
     }
 
-    /// The most entries that are taken; 200 000 by default.
+    /// Sets the most entries that are accepted; the default is 200 000.
     pub fn max_entries(mut self, entries: u64) -> Self {
         self.limits.entries = entries;
         self
     }
 
-    /// The most bytes that the archive may have; 4 GiB by default. Nothing in an archive becomes larger when it is unpacked.
+    /// Sets the most bytes that the archive may have; the default is 4 GiB. Nothing in an archive grows when it is unpacked.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.limits.bytes = bytes;
         self
     }
 
-    /// Unpacks an uncompressed archive. All of it is there when this succeeds, and nothing when it fails.
+    /// Unpacks an uncompressed archive, completely or not at all.
     ///
     /// # Errors
-    /// A [`TransferError`] with the path that cannot be kept, or with what the disk says.
+    /// A [`TransferError`] with the path that cannot be kept, or with an error of the disk.
     pub fn unpack(self, archive: impl Read) -> Result<Transferred, TransferError> {
         self.unpack_with(archive, None, None)
     }
 
-    /// Checks that the directory can be unpacked into, and finds its real path.
+    /// Checks that the directory can be unpacked into, and resolves its real path.
     pub(super) fn prepare(mut self) -> Result<Self, TransferError> {
         let disk = |path: &Path, error| TransferError::disk(path, error);
         if fs::symlink_metadata(&self.to).is_ok() {
-            // Behind a link, the directory is what is replaced and not the link.
+            // If the path is a link, replace the directory that it points to and not the link.
             let to = fs::canonicalize(&self.to).map_err(|error| disk(&self.to, error))?;
             if !to.is_dir() {
                 return Err(TransferError::new(to, TransferErrorKind::NotADirectory));
@@ -148,7 +148,7 @@ impl Unpack {
             done: Transferred::default(),
         };
         let damaged = |error| TransferError::archive(&to, error);
-        // Raw: the library would read names of any length into memory.
+        // Raw, because the library would otherwise read names of any length into memory.
         let mut count = 0;
         for entry in archive.entries().map_err(damaged)?.raw(true) {
             let entry = entry.map_err(damaged)?;
@@ -176,11 +176,11 @@ struct Unpacking<'a> {
     selection: Selection,
     reporter: Reporter,
     read: &'a Cell<u64>,
-    /// The directory of the last entry, which is surely one.
+    /// The directory of the last entry, which is known to exist.
     parent: PathBuf,
-    /// How long the paths are together that the staging remembers.
+    /// The total length of the paths that the staging keeps.
     remembered: usize,
-    /// The name and the link target of the next entry, where they stand in front of it.
+    /// The name and the link target of the next entry, if they came before it.
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     done: Transferred,
@@ -220,7 +220,7 @@ impl Unpacking<'_> {
             & 0o777;
         self.reporter.report(&path, self.read.get());
         if path.as_os_str().is_empty() {
-            // The directory itself, which is there.
+            // The directory itself, which exists already.
             return match kind {
                 EntryType::Directory => Ok(()),
                 _ => Err(refuse(TransferErrorKind::Name("is empty"))),
@@ -267,7 +267,7 @@ impl Unpacking<'_> {
         }
         let modified = content.header().mtime().unwrap_or_default();
         if let Some(modified) = UNIX_EPOCH.checked_add(Duration::from_secs(modified)) {
-            // A time that the disk does not keep costs nothing of the content.
+            // A modification time that the disk cannot store is not worth failing for.
             file.set_modified(modified).ok();
         }
         set_mode(&place, mode).map_err(disk)?;
@@ -279,7 +279,7 @@ impl Unpacking<'_> {
     fn directory(&mut self, path: &Path, mode: u32) -> Result<(), TransferError> {
         self.make_directory(path)?;
         let place = self.staging.place().join(path);
-        // What others are to be put into it has to come in first.
+        // A directory without write permission would refuse its own entries, so its mode is set at the end.
         if mode & 0o700 == 0o700 {
             return set_mode(&place, mode).map_err(|error| TransferError::disk(path, error));
         }
@@ -327,13 +327,13 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    /// Where an entry goes, in a directory that is there.
+    /// Returns the place for a new entry, and creates its directory if needed.
     fn new_place(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
         self.make_directory(path.parent().unwrap_or(path))?;
         Ok(self.staging.place().join(path))
     }
 
-    /// Makes a directory and those above it. Nothing leads through a link: every step has to be a directory.
+    /// Creates a directory and those above it. Every step must be a directory, so that no path leads through a link.
     fn make_directory(&mut self, path: &Path) -> Result<(), TransferError> {
         if self.parent.starts_with(path) {
             return Ok(());
@@ -362,10 +362,10 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    /// Reads a name that stands in front of its entry.
+    /// Reads a long name that comes before its entry.
     fn long(&self, entry: &mut impl Read) -> Result<Vec<u8>, TransferError> {
         let mut name = self.short(entry)?;
-        // It ends with a NUL; one within is refused with the name.
+        // The name ends with a NUL. A NUL inside it is refused later.
         if name.last() == Some(&0) {
             name.pop();
         }
@@ -385,7 +385,7 @@ impl Unpacking<'_> {
         Ok(content)
     }
 
-    /// Reads an extended header, of one entry or of all that follow.
+    /// Reads an extended header, for one entry or for all that follow.
     fn extensions(&mut self, entry: &mut impl Read, of_one: bool) -> Result<(), TransferError> {
         let content = self.short(entry)?;
         for extension in PaxExtensions::new(&content) {
@@ -401,7 +401,7 @@ impl Unpacking<'_> {
                     let kind = TransferErrorKind::Special("described in a way that is not known");
                     return Err(TransferError::of_bytes(value, kind));
                 }
-                // Times, owners, comments.
+                // Times, owners and comments are ignored.
                 _ => {}
             }
         }
@@ -409,7 +409,7 @@ impl Unpacking<'_> {
     }
 }
 
-/// What is there already was put there by the same archive: the directory is new.
+/// Converts the error of creating an entry. The directory is new, so an existing entry came from the same archive.
 fn taken(path: &Path, error: io::Error) -> TransferError {
     match error.kind() {
         io::ErrorKind::AlreadyExists => TransferError::new(path, TransferErrorKind::Twice),
@@ -435,7 +435,7 @@ impl<R: Read> Read for Reported<'_, R> {
     }
 }
 
-/// An archive of which no more than a limit is read, and that tells whether it was read to its end.
+/// Reads an archive up to a byte limit, and records whether its end was reached.
 struct Limited<'a, R> {
     archive: R,
     read: &'a Cell<u64>,

@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// A directory to be uploaded: what [`Files::upload_dir`](crate::Files::upload_dir) calls. Its setters are methods of the [call](Call).
+/// A directory upload, created by [`Files::upload_dir`](crate::Files::upload_dir). Its setters are methods of the [call](Call).
 pub struct UploadDir {
     sandbox_id: SandboxId,
     from: PathBuf,
@@ -59,14 +59,15 @@ impl UploadDir {
 }
 
 impl Call<UploadDir, ()> {
-    /// Leaves out what has this name, wherever it is, such as `node_modules`; with a `/` in it, what has this path from the top, such
-    /// as `./build`. A directory is left out with all that is in it. There are no wildcards: see [`filter`](Self::filter).
+    /// Excludes entries with this name at any depth, such as `node_modules`. A name with a `/` in it is a path from the top of
+    /// the directory, such as `./build`. An excluded directory is left out with all its contents. There are no wildcards: see
+    /// [`filter`](Self::filter).
     pub fn exclude(self, name: impl Into<String>) -> Self {
         set(self, |transfer| transfer.selection.exclude(name.into()))
     }
 
-    /// Takes only what this function says `true` to. It is asked with paths in the directory, on the thread of the transfer; nothing in
-    /// a directory that it leaves out is taken.
+    /// Keeps only entries for which this function returns `true`. It is called on the thread of the transfer with paths relative
+    /// to the directory. Nothing below a rejected directory is kept.
     pub fn filter(self, filter: impl FnMut(&Path) -> bool + Send + 'static) -> Self {
         set(self, |transfer| transfer.selection.filter(filter))
     }

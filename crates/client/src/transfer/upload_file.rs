@@ -15,7 +15,7 @@ use crate::call::Call;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// A file to be uploaded: what [`Files::upload`](crate::Files::upload) calls. Its setters are methods of the [call](Call).
+/// A file upload, created by [`Files::upload`](crate::Files::upload). Its setters are methods of the [call](Call).
 pub struct UploadFile {
     sandbox_id: SandboxId,
     from: PathBuf,

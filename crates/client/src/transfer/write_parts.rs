@@ -1,4 +1,4 @@
-//! Many text files, in as many requests as they need.
+//! Writes many text files in as many requests as needed.
 
 use twentyfirst_protocol::files::{WriteFiles, WritePart, WrittenFile};
 use twentyfirst_transport::Body;
@@ -6,7 +6,7 @@ use twentyfirst_transport::Body;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// Writes the files in their order. An error tells which were written before.
+/// Writes the files in the given order. An error carries the files that were written before it.
 pub(crate) async fn write_parts(
     client: AgentClient,
     operation: WriteFiles,
@@ -16,7 +16,7 @@ pub(crate) async fn write_parts(
         let result = match part {
             WritePart::Files(part) => client.execute(&part).await,
             WritePart::Long(part, text) => {
-                // As the other route counts.
+                // Count UTF-16 code units, as the response of the other route does.
                 let size = text_length(&text);
                 let file = client.upload(&part, Body::from(text)).await;
                 file.map(|file| vec![WrittenFile::new(file.path, Some(size))])
@@ -30,7 +30,7 @@ pub(crate) async fn write_parts(
     Ok(written)
 }
 
-/// The length of UTF-8 in UTF-16 code units: each character has one but those of four bytes, which have two.
+/// Returns the length of a UTF-8 text in UTF-16 code units: two for each character of four bytes, one for any other.
 fn text_length(text: &[u8]) -> u64 {
     let units = text.iter().map(|byte| match byte {
         0x80..0xc0 => 0,

@@ -1,4 +1,4 @@
-//! Who may speak is decided on before a byte of the body is read, and slow or long bodies are let go.
+//! Requests are authorized before a byte of the body is read, and slow or long bodies are refused.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl http_body::Body for Watched {
 }
 
 #[tokio::test]
-async fn nothing_is_read_of_who_is_not_signed_in() {
+async fn the_body_of_an_unauthorized_request_is_not_read() {
     let body = Watched::default();
     let post = || request("POST", "/api/any", Body::wrap(body.clone()));
     let tokens = TokenHandler::new(nobody(), async |_: TokenRequest| {
@@ -68,7 +68,7 @@ async fn nothing_is_read_of_who_is_not_signed_in() {
 }
 
 #[tokio::test]
-async fn what_the_function_does_not_read_the_handler_reads() {
+async fn the_handler_reads_a_body_that_the_function_has_not_read() {
     let (client, log) = relay(|_| stream("data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n"));
     let chats = ChatHandler::new(client, async |_: ChatRequest| {
         Ok(crate::support::session()
@@ -86,19 +86,19 @@ async fn what_the_function_does_not_read_the_handler_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stops_coming_is_let_go() {
+async fn a_stalled_body_is_refused() {
     let (pieces, body) = channel();
     pieces.send(Ok("{")).unwrap();
     let began = tokio::time::Instant::now();
     let response = chats(&nobody()).handle(request("POST", "/", body)).await;
     let (status, _, body) = read(response).await;
     assert_eq!(status.as_u16(), 408);
-    assert_eq!(body, r#"{"error":"the body came too slowly"}"#);
+    assert_eq!(body, r#"{"error":"the body arrived too slowly"}"#);
     assert_eq!(began.elapsed().as_secs(), 20);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_comes_byte_by_byte_is_let_go() {
+async fn a_trickling_body_is_refused() {
     let (pieces, body) = channel();
     tokio::spawn(async move {
         while pieces.send(Ok(" ")).is_ok() {
@@ -112,7 +112,7 @@ async fn a_body_that_comes_byte_by_byte_is_let_go() {
 }
 
 #[tokio::test]
-async fn limits_are_a_choice() {
+async fn limits_can_be_set() {
     let mut answers = Vec::new();
     for limits in [
         RequestLimits::new().body(20),
@@ -127,7 +127,7 @@ async fn limits_are_a_choice() {
 }
 
 #[tokio::test]
-async fn a_function_that_goes_on_without_a_body_that_it_could_not_read_is_not_asked_for_it_again() {
+async fn a_body_that_could_not_be_read_is_not_read_again() {
     let chats = ChatHandler::new(nobody(), async |request: ChatRequest| {
         let _ = request.read().await;
         Ok(crate::support::session().run("Hi"))

@@ -1,4 +1,4 @@
-//! What browsers send, read as `request.json()` reads it.
+//! Bodies of browsers, decoded as `request.json()` decodes them.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use twentyfirst_client::transport::Body;
 
 use crate::support::{read, relay, request};
 
-/// What a handler's function is asked for this body, or what the browser is told.
+/// Returns the request that a handler's function gets for this body, or the refusal.
 async fn chat(body: impl Into<Body>) -> String {
     let asked = Arc::new(Mutex::new(None));
     let see = Arc::clone(&asked);
@@ -93,7 +93,7 @@ async fn bytes_that_are_not_utf_8_are_replaced_as_browsers_do() {
 }
 
 #[tokio::test]
-async fn what_is_the_matter_with_a_body_is_said() {
+async fn the_refusal_names_the_problem_of_a_body() {
     let mut answers = Vec::new();
     for body in [
         body(r#"{"__proto__":1}"#),

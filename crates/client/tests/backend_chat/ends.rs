@@ -13,10 +13,11 @@ use crate::support::{
 const SORRY: &str = "data: {\"type\":\"error\",\"errorText\":\"the connection to the agent broke off\"}\n\ndata: [DONE]\n\n";
 const STOPPED: &str =
     "data: {\"type\":\"abort\"}\n\ndata: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n";
-const UNFINISHED: &str = "the stream ended before its message: neither `finish` nor `[DONE]` came";
+const UNFINISHED: &str =
+    "the stream ended before its message did: neither `finish` nor `[DONE]` came";
 const CUT: &str = "the body broke off <- the cable was pulled";
 
-/// Streams whose message has not ended, and what a browser gets behind them.
+/// Streams whose message has not ended, with the bytes that a browser gets after them.
 const BROKEN: [(&str, &str); 8] = [
     ("", ""),
     (": good morning\n\n", ""),
@@ -32,7 +33,7 @@ const BROKEN: [(&str, &str); 8] = [
     ("data: {\"type\":\"finish-step\"}\n\nda", "\n\n"),
 ];
 
-/// Streams whose message has ended, and what a browser gets behind them.
+/// Streams whose message has ended, with the bytes that a browser gets after them.
 const TOLD: [(&str, &str); 7] = [
     ("data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n", ""),
     ("data: {\"type\":\"finish\"}\n\n", ""),
@@ -50,7 +51,7 @@ const TOLD: [(&str, &str); 7] = [
     ("data: {\"type\":\"finish\"}", "\n\n"),
 ];
 
-/// Streams of runs that somebody has stopped, and what a browser gets behind them.
+/// Streams of cancelled runs, with the bytes that a browser gets after them.
 const STOPS: [(&str, &str); 4] = [
     ("data: [DONE]\n\n", ""),
     ("data: {\"type\":\"start\"}\n\ndata: [DONE]\n\n", ""),
@@ -58,7 +59,7 @@ const STOPS: [(&str, &str); 4] = [
     ("data: [DONE]\r", "\n\n"),
 ];
 
-/// What a browser gets and what `on_error` sees of a stream that comes in these pieces and then ends, or breaks off.
+/// Returns the bytes for the browser and the errors for `on_error`, for a stream that arrives in these pieces and then ends or is cut.
 async fn passed(pieces: &[&'static str], is_cut: bool) -> (String, Vec<String>) {
     let (sender, body) = channel();
     let body = Mutex::new(Some(body));
@@ -101,7 +102,7 @@ async fn a_stream_whose_message_has_ended_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_stop_is_told_from_a_break_and_from_the_end() {
+async fn a_cancellation_a_cut_and_the_end_are_told_apart() {
     for (came, end) in STOPS {
         for is_cut in [false, true] {
             let (body, errors) = passed(&[came], is_cut).await;
@@ -112,7 +113,7 @@ async fn a_stop_is_told_from_a_break_and_from_the_end() {
 }
 
 #[tokio::test]
-async fn it_makes_no_difference_how_a_stream_is_cut_into_pieces() {
+async fn chunk_boundaries_of_the_transport_make_no_difference() {
     for (streams, sorry) in [(&BROKEN[..], SORRY), (&TOLD[..], ""), (&STOPS[..], STOPPED)] {
         for (came, end) in streams {
             for at in (0..=came.len()).filter(|at| came.is_char_boundary(*at)) {
@@ -125,7 +126,7 @@ async fn it_makes_no_difference_how_a_stream_is_cut_into_pieces() {
 }
 
 #[tokio::test]
-async fn a_length_that_the_relay_declares_does_not_keep_the_error_from_being_said() {
+async fn a_declared_content_length_does_not_suppress_the_error() {
     let (client, _) = relay(|_| {
         let mut response = stream("data: {\"type\":\"start\"}\n\n");
         let length = "25".parse().unwrap();
@@ -140,7 +141,7 @@ async fn a_length_that_the_relay_declares_does_not_keep_the_error_from_being_sai
 }
 
 #[tokio::test]
-async fn trailers_do_not_keep_the_error_from_being_said() {
+async fn trailers_do_not_suppress_the_error() {
     let (client, _) = relay(|_| {
         let data = Full::from("data: {\"type\":\"start\"}\n\n");
         let trailers = http::HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]);
@@ -170,7 +171,7 @@ async fn a_resumed_stream_that_ends_before_its_message_is_an_error_in_the_stream
 }
 
 #[tokio::test]
-async fn a_followed_stream_that_ends_before_its_message_is_asked_for() {
+async fn the_relay_is_asked_after_a_followed_stream_ends_before_its_message() {
     for (came, _) in BROKEN {
         let (client, _) = relay(move |target| match target {
             "POST /v1/chat/my-agent" => stream(came),
@@ -194,7 +195,7 @@ async fn a_followed_stream_that_ends_before_its_message_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_too_long_to_be_read_hides_no_end() {
+async fn an_event_that_is_too_long_does_not_hide_the_end() {
     let (client, _) = relay(|_| {
         let piece = bytes::Bytes::from(vec![b'x'; 1 << 20]);
         let pieces = std::iter::once("data: ".into())

@@ -48,7 +48,7 @@ async fn the_browser_does_not_notice_a_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_on_which_nothing_comes_is_kept_alive() {
+async fn a_silent_connection_is_kept_alive() {
     let start = Instant::now();
     let status = move || match start.elapsed() > Duration::from_secs(40) {
         true => "completed",
@@ -69,7 +69,7 @@ async fn a_connection_on_which_nothing_comes_is_kept_alive() {
 }
 
 #[tokio::test]
-async fn a_page_is_told_where_something_is_missing() {
+async fn a_gap_is_reported_to_the_page() {
     let cut = Fault::cut_after(Duration::from_millis(150)).on::<SendMessages>();
     let relay = slow(cut);
     let client = connect(&relay).with_options(CallOptions::new().follow(FollowPolicy::live()));
@@ -92,7 +92,7 @@ async fn a_page_is_told_where_something_is_missing() {
 }
 
 #[tokio::test]
-async fn a_run_that_fails_behind_a_cut_is_an_error_in_the_stream() {
+async fn a_run_that_fails_after_a_cut_is_an_error_in_the_stream() {
     let (client, _) = relay(|target| match target {
         "POST /v1/chat/my-agent" => stream("data: {\"type\":\"start\"}\n\n"),
         "GET /v1/sandboxes/sb_1/threads" => threads(&[("th_1", "error")]),
@@ -118,7 +118,7 @@ async fn a_run_that_is_lost_is_an_error_in_the_stream() {
 }
 
 #[tokio::test]
-async fn an_error_is_said_once() {
+async fn an_error_is_sent_once() {
     let (client, _) = relay(|_| {
         stream(concat!(
             "data: {\"type\":\"start\"}\n\ndata: {\"type\":\"error\",\"errorText\":\"no model\"}\n\n",

@@ -1,4 +1,4 @@
-//! What must not happen even if everything goes wrong at once.
+//! Guarantees that hold even if everything goes wrong at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ async fn a_run_that_begins_while_another_is_resumed_is_not_passed_on() {
 }
 
 #[tokio::test]
-async fn no_session_is_shown_for_debugging() {
+async fn debug_output_shows_no_session() {
     let (client, _) = relay(|_| stream("data: [DONE]\n\n"));
     let shown = Arc::new(Mutex::new(String::new()));
     let show = Arc::clone(&shown);
@@ -53,7 +53,7 @@ async fn no_session_is_shown_for_debugging() {
 }
 
 #[tokio::test]
-async fn an_observer_that_panics_takes_only_its_own_answer_with_it() {
+async fn a_panic_of_an_observer_affects_only_its_own_answer() {
     let (pieces, body) = channel();
     let body = Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));

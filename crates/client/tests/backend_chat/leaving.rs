@@ -10,10 +10,10 @@ use twentyfirst_client::backend::ChatHandler;
 use crate::observing::observed;
 use crate::support::chats;
 
-/// How long the relay's connection may stay open when the browser has left.
+/// The time for which the relay's connection may stay open after the browser has left.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
-/// A relay of which the test holds the connections.
+/// A relay whose connections are held by the test.
 async fn relay() -> (TcpListener, AgentClient) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = AgentClient::builder()
@@ -75,7 +75,7 @@ async fn send(socket: &mut TcpStream, event: &str) {
     socket.write_all(chunk.as_bytes()).await.unwrap();
 }
 
-/// Whether the other side closes within the time.
+/// Returns whether the other side closes within the time.
 async fn is_closed(socket: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(AT_ONCE, socket.read_to_end(&mut rest)).await;
@@ -98,7 +98,7 @@ async fn the_relays_connection_is_closed_at_once() {
 }
 
 #[tokio::test]
-async fn also_when_the_run_is_still_starting() {
+async fn the_relays_connection_is_closed_even_while_the_run_is_starting() {
     let (relay, client) = relay().await;
     let server = serve(chats(&client)).await;
     let browser = browser(server).await;
@@ -108,7 +108,7 @@ async fn also_when_the_run_is_still_starting() {
 }
 
 #[tokio::test]
-async fn what_the_browser_reads_is_what_the_relay_writes_at_that_moment() {
+async fn the_browser_reads_what_the_relay_writes_without_delay() {
     let (relay, client) = relay().await;
     let server = serve(chats(&client)).await;
     let mut browser = browser(server).await;

@@ -21,7 +21,7 @@ const ANSWER: &str = concat!(
     "data: [DONE]\n\n",
 );
 
-/// What an observer has seen, a line each.
+/// The events that an observer has seen, one per line.
 #[derive(Clone, Default)]
 pub(crate) struct Seen(Arc<Mutex<Vec<String>>>);
 
@@ -76,7 +76,7 @@ pub(crate) fn observed(client: &AgentClient) -> (ChatHandler, Seen) {
 }
 
 #[tokio::test]
-async fn it_sees_chunks_the_message_and_the_outcome() {
+async fn an_observer_sees_chunks_the_message_and_the_outcome() {
     let (client, log) = relay(|_| stream(ANSWER));
     let (chats, seen) = observed(&client);
     let (_, _, body) = read(chats.handle(post("Hi")).await).await;
@@ -87,7 +87,7 @@ async fn it_sees_chunks_the_message_and_the_outcome() {
 }
 
 #[tokio::test]
-async fn it_is_told_when_the_browser_leaves() {
+async fn an_observer_is_notified_when_the_browser_leaves() {
     let (pieces, body) = channel();
     let body = Mutex::new(Some(body));
     let (client, log) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
@@ -104,7 +104,7 @@ async fn it_is_told_when_the_browser_leaves() {
 }
 
 #[tokio::test]
-async fn an_end_that_the_stream_does_not_tell_is_asked_for() {
+async fn the_relay_is_asked_for_an_end_that_the_stream_does_not_show() {
     let (client, log) = relay(|target| match target {
         "POST /v1/chat/my-agent" => {
             let end = ANSWER.find("data: [DONE]").unwrap();

@@ -25,7 +25,7 @@ const ANSWER: &str = concat!(
 );
 
 #[tokio::test]
-async fn what_the_relay_sends_is_what_the_browser_gets() {
+async fn the_browser_gets_the_relays_bytes() {
     let (client, log) = relay(|_| stream(ANSWER));
     let (status, headers, body) = read(chats(&client).handle(post("Hi")).await).await;
     assert_eq!((status.as_u16(), body.as_str()), (200, ANSWER));
@@ -35,7 +35,7 @@ async fn what_the_relay_sends_is_what_the_browser_gets() {
 }
 
 #[tokio::test]
-async fn headers_pass_by_a_list() {
+async fn only_listed_headers_are_passed_on() {
     let (client, _) = relay(|_| {
         let mut response = stream("data: [DONE]\n\n");
         let headers = response.headers_mut();
@@ -56,7 +56,7 @@ async fn headers_pass_by_a_list() {
 }
 
 #[tokio::test]
-async fn every_piece_comes_at_once() {
+async fn every_piece_is_passed_on_at_once() {
     let (pieces, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
@@ -76,7 +76,7 @@ async fn every_piece_comes_at_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_read_before_the_browser_takes_it() {
+async fn nothing_is_read_before_the_browser_reads() {
     /// An answer without end, and how much was taken of it.
     struct Endless(Arc<AtomicUsize>);
 
@@ -106,7 +106,7 @@ async fn nothing_is_read_before_the_browser_takes_it() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_off_is_an_error_in_the_stream() {
+async fn a_connection_that_is_cut_is_an_error_in_the_stream() {
     let (pieces, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
@@ -118,7 +118,7 @@ async fn a_connection_that_breaks_off_is_an_error_in_the_stream() {
 }
 
 #[tokio::test]
-async fn the_server_sees_why_a_stream_broke_off() {
+async fn the_server_sees_why_a_stream_was_cut() {
     for (piece, failures) in [
         (
             "data: {\"type\":\"start\"}\n\n",
@@ -144,7 +144,7 @@ async fn the_server_sees_why_a_stream_broke_off() {
 }
 
 #[tokio::test]
-async fn a_browser_that_leaves_is_no_error() {
+async fn a_browser_that_leaves_is_not_an_error() {
     let (pieces, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
@@ -157,7 +157,7 @@ async fn a_browser_that_leaves_is_no_error() {
 }
 
 #[tokio::test]
-async fn after_the_end_of_the_answer_nothing_is_wrong() {
+async fn a_cut_after_the_end_of_the_answer_is_not_an_error() {
     let (pieces, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));

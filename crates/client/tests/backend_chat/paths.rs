@@ -9,7 +9,7 @@ use twentyfirst_client::backend::{
 
 use crate::support::{post, read, relay, request};
 
-/// For which chat a handler's function is asked, or what the browser is told.
+/// Returns the chat that a handler's function is called for, or the refusal.
 async fn asked(method: &str, path: &str) -> String {
     let id = Arc::new(Mutex::new(None));
     let see = Arc::clone(&id);
@@ -40,7 +40,7 @@ async fn asked(method: &str, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_message_is_sent_wherever_the_handler_is_mounted() {
+async fn a_message_is_accepted_at_any_path() {
     for path in [
         "/api/chat",
         "/api/chat/",
@@ -54,7 +54,7 @@ async fn a_message_is_sent_wherever_the_handler_is_mounted() {
 }
 
 #[tokio::test]
-async fn a_run_is_named_by_the_segment_before_stream() {
+async fn the_segment_before_stream_is_the_id() {
     for method in ["GET", "DELETE"] {
         for (path, id) in [
             ("/api/chat/chat-1/stream", "chat-1"),
@@ -78,7 +78,7 @@ async fn a_run_is_named_by_the_segment_before_stream() {
 }
 
 #[tokio::test]
-async fn ids_that_would_become_equal_or_are_none_are_refused() {
+async fn ambiguous_and_missing_ids_are_refused() {
     let mut answers = Vec::new();
     for method in ["GET", "DELETE"] {
         for path in [
@@ -96,7 +96,7 @@ async fn ids_that_would_become_equal_or_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn a_query_names_a_sandbox_as_url_search_params_would() {
+async fn a_query_is_decoded_as_by_url_search_params() {
     let mut answers = Vec::new();
     for query in [
         "sandboxId=a%2Fb+c",

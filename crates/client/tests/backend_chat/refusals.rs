@@ -1,4 +1,4 @@
-//! What goes wrong before there is a stream.
+//! Failures before the stream begins.
 
 use std::sync::{Arc, Mutex};
 
@@ -30,7 +30,7 @@ async fn ask(chats: &ChatHandler, method: &str, path: &str, body: String) -> Str
 }
 
 #[tokio::test]
-async fn requests_that_cannot_be_done() {
+async fn impossible_requests_are_refused() {
     let chats = chats(&nobody());
     let user = json!({ "role": "user", "parts": [{ "type": "text", "text": "Hi" }] });
     let assistant = json!({ "role": "assistant", "parts": [{ "type": "text", "text": "Hello" }] });
@@ -52,7 +52,7 @@ async fn requests_that_cannot_be_done() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named_and_what_was_sent_is_not_repeated() {
+async fn a_refusal_names_missing_members_and_repeats_no_content() {
     let chats = chats(&nobody());
     let mut answers = Vec::new();
     for body in [
@@ -73,7 +73,7 @@ async fn what_is_missing_is_named_and_what_was_sent_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn other_methods() {
+async fn unsupported_methods_are_refused() {
     let chats = chats(&nobody());
     let mut answers = Vec::new();
     for (method, path) in [
@@ -91,7 +91,7 @@ async fn other_methods() {
 }
 
 #[tokio::test]
-async fn the_server_decides() {
+async fn the_servers_function_decides() {
     let chats = ChatHandler::new(nobody(), async |request: ChatRequest| {
         #[derive(serde::Deserialize)]
         struct Plan {
@@ -122,7 +122,7 @@ async fn the_server_decides() {
 }
 
 #[tokio::test]
-async fn what_the_relay_refuses() {
+async fn refusals_of_the_relay_are_passed_on() {
     let mut answers = Vec::new();
     for (status, message) in [
         (400, "bad turn"),
@@ -151,7 +151,7 @@ async fn what_the_relay_refuses() {
 }
 
 #[tokio::test]
-async fn a_thread_that_streams_and_a_sandbox_of_another_agent_are_left_alone() {
+async fn a_streaming_thread_and_a_sandbox_of_another_agent_are_conflicts() {
     for (owner, expected) in [
         ("my-agent", "the thread is already streaming"),
         ("another", "the conversation belongs to another agent"),
@@ -175,7 +175,7 @@ async fn a_thread_that_streams_and_a_sandbox_of_another_agent_are_left_alone() {
 }
 
 #[tokio::test]
-async fn the_server_learns_what_was_created_all_the_same() {
+async fn the_server_learns_the_ids_created_before_a_failure() {
     let (client, _) = relay(|target| match target {
         "POST /v1/sandboxes" => answer(201, &json!({ "id": "sb_9" })),
         "POST /v1/sandboxes/sb_9/threads" => answer(201, &json!({ "id": "th_9" })),
@@ -200,7 +200,7 @@ async fn the_server_learns_what_was_created_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_function_that_panics_is_the_servers_fault() {
+async fn a_panic_of_the_function_is_an_internal_error() {
     let (client, _) = relay(|_| stream("data: [DONE]\n\n"));
     let chats = ChatHandler::new(client, async |request: ChatRequest| {
         let run = ChatRun::new(crate::support::run(request).await?);

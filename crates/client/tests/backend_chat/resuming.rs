@@ -105,7 +105,7 @@ async fn a_sandbox_that_is_gone_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_reload_goes_on_in_the_middle() {
+async fn a_reload_joins_in_the_middle() {
     let (_relay, client) = slow();
     let mut run = client.threads().run("slow", STORY).await.unwrap();
     for _ in 0..5 {
@@ -122,7 +122,7 @@ async fn a_reload_goes_on_in_the_middle() {
 }
 
 #[tokio::test]
-async fn the_run_of_another_thread_is_neither_shown_nor_ended() {
+async fn the_run_of_another_thread_is_neither_shown_nor_cancelled() {
     let (_relay, client) = slow();
     let ours = client.threads().run("slow", STORY).await.unwrap();
     let other = StartRun::new("slow", "A secret that is told very slowly indeed, one word after the other, on and on, at length, till the very end")
@@ -155,7 +155,7 @@ async fn a_run_that_is_still_starting_is_waited_for() {
 }
 
 #[tokio::test]
-async fn stop_ends_the_run() {
+async fn delete_cancels_the_run() {
     let (_relay, client) = slow();
     let run = client.threads().run("slow", STORY).await.unwrap();
     let session = run.run_ref().session();
@@ -173,7 +173,7 @@ async fn stop_ends_the_run() {
 }
 
 #[tokio::test]
-async fn stop_counts_also_when_the_page_is_closed_at_once() {
+async fn delete_cancels_the_run_even_if_the_page_closes_at_once() {
     let agent = Agent::echo()
         .start_up(Duration::from_millis(300))
         .pace(Duration::from_secs(1));

@@ -86,7 +86,7 @@ async fn the_server_knows_a_sandbox_before_the_page_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_knows_a_sandbox_also_when_the_browser_has_left() {
+async fn the_server_knows_a_sandbox_even_if_the_browser_has_left() {
     let transport = from_fn(async |_| {
         tokio::time::sleep(Duration::from_secs(5)).await;
         Ok(answer(201, &json!({ "id": "sb_9" })))
@@ -151,7 +151,7 @@ async fn the_server_sees_why_the_relay_refused() {
 }
 
 #[tokio::test]
-async fn the_server_decides() {
+async fn the_servers_function_decides() {
     let (client, log) = relay(|target| panic!("{target} was sent"));
     let sandboxes = SandboxHandler::new(client.clone(), async |request: SandboxRequest| {
         let who = format!("{:?}", request.head.headers.get("content-type"));

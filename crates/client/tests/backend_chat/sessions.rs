@@ -1,4 +1,4 @@
-//! Where a chat takes place, and how the server gets to know it.
+//! The sandbox and the thread of a chat, and how the server learns them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -66,7 +66,7 @@ async fn the_first_message_makes_a_session_and_the_next_continues_it() {
 }
 
 #[tokio::test]
-async fn what_was_created_is_known_also_when_the_browser_leaves_meanwhile() {
+async fn the_created_ids_are_known_even_if_the_browser_leaves_meanwhile() {
     let relay = LocalRelay::builder()
         .agent("echo", Agent::echo().start_up(Duration::from_millis(300)))
         .start()

@@ -38,7 +38,7 @@ async fn a_comment_comes_between_events_and_never_within_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_often_is_a_choice() {
+async fn the_interval_can_be_set() {
     let two = Some(Duration::from_secs(2));
     for (every, within) in [(two, 3), (None, 40), (Some(Duration::ZERO), 40)] {
         let (_pieces, body) = channel();
@@ -93,7 +93,7 @@ async fn a_response_that_begins_at_once_is_kept_alive_while_the_run_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_in_a_response_that_has_begun_is_an_error_chunk() {
+async fn a_failure_in_a_response_that_has_begun_is_an_error_chunk() {
     let client = slow(|| {
         answer(
             402,
@@ -111,7 +111,7 @@ async fn what_fails_in_a_response_that_has_begun_is_an_error_chunk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_not_speak_is_told_by_the_status_all_the_same() {
+async fn an_unauthorized_request_still_gets_its_status() {
     use twentyfirst_client::StartRun;
     use twentyfirst_client::backend::{ChatRequest, Refusal};
 

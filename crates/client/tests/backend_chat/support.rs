@@ -1,4 +1,4 @@
-//! A relay that does as it is told, and a browser.
+//! A scripted relay, and a browser.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -97,7 +97,7 @@ pub(crate) fn session() -> Session {
         .thread_id(ThreadId::new("th_1").unwrap())
 }
 
-/// A run in that session, in which nobody asks first.
+/// A run in that session that does not look at the thread first.
 pub(crate) async fn run(request: ChatRequest) -> Result<StartRun, Refusal> {
     let messages = request.read().await?.messages;
     Ok(session().run(messages).look_first(false))
@@ -111,7 +111,7 @@ pub(crate) fn chats(client: &AgentClient) -> ChatHandler {
     .without_log()
 }
 
-/// What `on_error` of a handler sees: each error with its causes.
+/// Adds a list of the errors that a handler's `on_error` gets, each with its causes.
 pub(crate) fn logged(chats: ChatHandler) -> (ChatHandler, Arc<Mutex<Vec<String>>>) {
     let errors = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&errors);
@@ -125,7 +125,7 @@ pub(crate) fn logged(chats: ChatHandler) -> (ChatHandler, Arc<Mutex<Vec<String>>
     (chats, errors)
 }
 
-/// What `useChat` sends.
+/// A request of `useChat`.
 pub(crate) fn post(text: &str) -> Request<Body> {
     let body = json!({
         "id": "chat-1",
@@ -174,7 +174,7 @@ pub(crate) fn channel() -> (mpsc::UnboundedSender<Result<&'static str, Broken>>,
     (sender, Body::wrap(Pieces(receiver)))
 }
 
-/// How a body breaks off.
+/// The error of a body that is cut off.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Broken;
 

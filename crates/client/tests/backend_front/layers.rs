@@ -6,7 +6,7 @@ use tower_http::timeout::{ResponseBodyTimeoutLayer, TimeoutLayer};
 use crate::support::{GAP, handlers, post, relay, serve};
 
 #[tokio::test]
-async fn compression_holds_nothing_back_and_time_limits_cut_nothing() {
+async fn compression_delays_nothing_and_timeouts_cut_nothing() {
     let relay = relay();
     let [recorded, passing] = handlers(&relay).map(|chats| {
         Router::new()

@@ -1,4 +1,4 @@
-//! A chat server as it stands in the field: with layers around it, nginx before it, and HTTP/2.
+//! A chat server as it is deployed: with layers around it, nginx before it, and HTTP/2.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -11,10 +11,10 @@ use twentyfirst_client::backend::{ChatHandler, ChatRequest};
 use twentyfirst_client::{AgentClient, Session};
 use twentyfirst_local_relay::{Agent, LocalRelay, Run};
 
-/// How long the agent says nothing between its two words.
+/// The time of silence between the agent's two words.
 pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 
-/// How often a browser hears something all the same.
+/// The interval of the comments that a browser gets meanwhile.
 const ALIVE: Duration = Duration::from_secs(2);
 
 /// Longer than nothing may come for.

@@ -1,4 +1,4 @@
-//! Who may ask is decided before a store is.
+//! Requests are authorized before the store is read.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::store::{Fault, Store};
 use crate::support::{STORY, chats, connect, conversation, post, relay, request, text, whole};
 
 #[tokio::test]
-async fn whoever_may_not_ask_for_a_run_has_nothing_looked_up() {
+async fn an_unauthorized_request_causes_no_look_up() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let store = Store::new(Fault::None);
@@ -30,7 +30,7 @@ async fn whoever_may_not_ask_for_a_run_has_nothing_looked_up() {
     }
     assert_eq!(store.reads(), before);
 
-    // The function that reads what is asked is told the chat, as before.
+    // A function that reads the request still gets the chat.
     let resumed = chats.handle(request("GET", &path, "")).await;
     assert_eq!(text(&whole(resumed).await), STORY);
     assert!(store.reads() > before);

@@ -1,4 +1,4 @@
-//! What runs cost: counted once, on all instances, and limited.
+//! Costs of runs: counted once, over all instances, and limited.
 
 use std::error::Error;
 use std::future::pending;
@@ -73,7 +73,7 @@ async fn refused(response: Response<Body>) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-/// What is refused because of a limit for ever.
+/// Returns the refusal because of a limit without a period.
 fn exceeded(what: &str) -> (u16, Value) {
     (402, json!({ "error": what }))
 }
@@ -126,7 +126,7 @@ async fn a_user_whose_budget_is_used_up_is_refused_before_anything_is_started() 
 }
 
 #[tokio::test]
-async fn a_limit_of_a_day_or_a_month_says_when_it_begins_anew() {
+async fn a_limit_of_a_day_or_a_month_says_when_it_resets() {
     let relay = relay();
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -135,8 +135,7 @@ async fn a_limit_of_a_day_or_a_month_says_when_it_begins_anew() {
         let chats = chats(&client, &session).budget(limit);
         let (status, body) = refused(chats.handle(post("Hello")).await).await;
         let message = body["error"].as_str().unwrap();
-        let begins =
-            format!("chat budget exceeded: 0 USD of 0 USD spent {when}; it begins anew on 20");
+        let begins = format!("chat budget exceeded: 0 USD of 0 USD spent {when}; it resets on 20");
         assert!(status == 402 && message.starts_with(&begins), "{message}");
         assert!(message.ends_with(" (UTC)"), "{message}");
     }
@@ -173,7 +172,7 @@ async fn instances_with_one_store_count_together() {
 }
 
 #[tokio::test]
-async fn a_chat_has_a_limit_of_its_own_and_without_an_owner_both() {
+async fn a_chat_has_its_own_limit_and_without_an_owner_both() {
     let relay = relay();
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -211,7 +210,7 @@ impl Budget for Dying {
 }
 
 #[tokio::test]
-async fn a_run_that_two_instances_tell_of_is_counted_once() {
+async fn a_run_reported_by_two_instances_is_counted_once() {
     let relay = relay();
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -227,7 +226,7 @@ async fn a_run_that_two_instances_tell_of_is_counted_once() {
         .budget(told.clone());
     let response = one.handle(post("Hello")).await;
     until_spent(&limit, 0.4).await;
-    // It is counted, and its end does not stand in the log.
+    // The cost is counted, but the end is not in the log.
     one.drain(Duration::from_secs(10)).await;
     assert_eq!(text(&whole(other.handle(resume()).await).await), "Hello");
     assert_eq!(told.costs().len(), 1);
@@ -236,7 +235,7 @@ async fn a_run_that_two_instances_tell_of_is_counted_once() {
     assert_eq!(text(&whole(response).await), "Hello");
 }
 
-/// Allows everything, and keeps what it is told.
+/// Allows every turn, and keeps the reported costs.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<RunCost>>>);
 
@@ -258,7 +257,7 @@ impl Budget for Told {
 }
 
 #[tokio::test]
-async fn a_budget_of_yours_is_told_who_pays_for_which_run() {
+async fn a_custom_budget_gets_the_payer_of_each_run() {
     let relay = relay();
     let client = connect(&relay);
     let told = Told::default();
@@ -277,14 +276,14 @@ async fn a_budget_of_yours_is_told_who_pays_for_which_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_that_count_at_the_same_time_count_each_run_once() {
+async fn concurrent_counts_count_each_run_once() {
     let store = log();
     let mut tasks = Vec::new();
     for instance in 0..8 {
         let limit = SpendingLimit::in_run_log(store.clone(), Period::Ever);
         tasks.push(tokio::spawn(async move {
             for run in 0..50 {
-                // Each run is told of by two, at about the same time.
+                // Two instances report each run, at about the same time.
                 let run = format!("run-{}-{run}", instance / 2);
                 let payer = Payer::new("user-1", "chat-1");
                 let cost = RunCost::new(run, payer, usage(0.01));
@@ -302,7 +301,7 @@ async fn many_that_count_at_the_same_time_count_each_run_once() {
 }
 
 #[tokio::test]
-async fn a_turn_that_has_waited_is_refused_when_its_time_comes() {
+async fn a_turn_that_has_waited_is_checked_again() {
     let relay = relay();
     let client = connect(&relay);
     let limit = SpendingLimit::in_memory(Period::Ever).per_owner(0.3);
@@ -323,7 +322,7 @@ async fn a_turn_that_has_waited_is_refused_when_its_time_comes() {
 }
 
 #[tokio::test]
-async fn a_response_that_has_begun_tells_of_the_budget_in_its_stream() {
+async fn a_response_that_has_begun_reports_the_budget_in_its_stream() {
     let relay = relay();
     let client = connect(&relay);
     let limit = SpendingLimit::in_memory(Period::Ever).per_owner(0.0);
@@ -337,7 +336,7 @@ async fn a_response_that_has_begun_tells_of_the_budget_in_its_stream() {
 }
 
 #[tokio::test]
-async fn the_budgets_of_the_relay_are_told_in_the_same_form() {
+async fn budgets_of_the_relay_are_reported_in_the_same_form() {
     let relay = relay_of(agent().max_sandbox_budget_usd(0.3));
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -385,7 +384,7 @@ async fn while_its_store_fails_turns_go_on_and_are_counted_later() {
     let cause = "the store of the log is unavailable <- the cable was pulled";
     assert_eq!(
         errors,
-        ["asked", "told"].map(|to_be| format!("the budget could not be {to_be} <- {cause}"))
+        ["checked", "charged"].map(|action| format!("the budget could not be {action} <- {cause}"))
     );
     let error = limit.spent_by("user-1").await.unwrap_err();
     assert!(error.is_budget_unavailable() && !error.maybe_sent());
@@ -396,12 +395,12 @@ async fn while_its_store_fails_turns_go_on_and_are_counted_later() {
 }
 
 #[tokio::test]
-async fn a_budget_that_is_required_refuses_while_it_cannot_be_asked() {
+async fn a_required_budget_refuses_while_it_is_unavailable() {
     let relay = relay();
     let client = connect(&relay);
     let store = Store::new(StoreFault::Down);
     let chats = over(&store, &client).await.0.require_budget();
-    let refusal = json!({ "error": "the budget cannot be asked, try again" });
+    let refusal = json!({ "error": "the budget is unavailable, try again" });
     assert_eq!(
         refused(chats.handle(post("Hello")).await).await,
         (503, refusal)
@@ -427,7 +426,7 @@ impl Budget for Mute {
 }
 
 #[tokio::test]
-async fn a_budget_that_does_not_respond_holds_up_no_turn_for_long() {
+async fn a_budget_that_does_not_respond_delays_turns_only_briefly() {
     let relay = relay();
     let client = connect(&relay);
     let (chats, errors) = logged(chats(&client, &conversation(&client).await));
@@ -437,12 +436,12 @@ async fn a_budget_that_does_not_respond_holds_up_no_turn_for_long() {
     let cause = "the budget did not respond within 5s";
     assert_eq!(
         *errors.lock().unwrap(),
-        ["asked", "told"].map(|to_be| format!("the budget could not be {to_be} <- {cause}"))
+        ["checked", "charged"].map(|action| format!("the budget could not be {action} <- {cause}"))
     );
 }
 
 #[tokio::test]
-async fn without_a_log_runs_are_counted_too_also_when_the_browser_leaves() {
+async fn without_a_log_runs_are_counted_even_if_the_browser_leaves() {
     let relay = relay();
     let client = connect(&relay);
     let limit = SpendingLimit::in_memory(Period::Ever).per_owner(0.8);
@@ -458,7 +457,7 @@ async fn without_a_log_runs_are_counted_too_also_when_the_browser_leaves() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_given_later_keeps_the_budget() {
+async fn setting_a_log_later_keeps_the_budget() {
     let relay = relay();
     let client = connect(&relay);
     let limit = SpendingLimit::in_memory(Period::Ever).per_owner(0.3);

@@ -16,7 +16,7 @@ use crate::support::{
 const PACE: Duration = Duration::from_millis(30);
 
 #[tokio::test]
-async fn a_store_that_is_down_from_the_start_fails_no_run() {
+async fn runs_go_on_while_the_store_is_down_from_the_start() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let store = Store::new(Fault::Down);
@@ -38,7 +38,7 @@ async fn a_store_that_is_down_from_the_start_fails_no_run() {
 }
 
 #[tokio::test]
-async fn a_store_that_goes_down_in_the_middle_fails_no_run() {
+async fn runs_go_on_when_the_store_goes_down_in_the_middle() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let store = Store::new(Fault::None);
@@ -52,7 +52,7 @@ async fn a_store_that_goes_down_in_the_middle_fails_no_run() {
 }
 
 #[tokio::test]
-async fn a_log_that_vanishes_is_not_made_again_and_fails_no_run() {
+async fn runs_go_on_when_a_log_vanishes_and_it_is_not_created_again() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let store = Store::new(Fault::None);
@@ -64,7 +64,7 @@ async fn a_log_that_vanishes_is_not_made_again_and_fails_no_run() {
 }
 
 #[tokio::test]
-async fn of_two_messages_at_once_one_is_sent() {
+async fn one_of_two_concurrent_messages_is_sent() {
     let Two {
         one,
         other,
@@ -121,7 +121,7 @@ async fn a_turn_of_a_newer_version_blocks_no_chat() {
 }
 
 #[tokio::test]
-async fn a_log_of_a_newer_version_is_named_and_not_shown_in_part() {
+async fn a_log_of_a_newer_version_is_reported_and_not_shown_in_part() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let session = conversation(&client).await;

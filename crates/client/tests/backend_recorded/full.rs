@@ -20,7 +20,7 @@ async fn with_memory(relay: &LocalRelay, bytes: usize) -> ChatHandler {
 }
 
 #[tokio::test]
-async fn an_answer_without_room_goes_on_to_those_who_are_there() {
+async fn an_answer_without_room_goes_on_for_connected_browsers() {
     let relay = relay(PACE);
     // Nothing fits, or some entries do.
     for bytes in [0, 4_000] {
@@ -44,7 +44,7 @@ async fn an_answer_without_room_goes_on_to_those_who_are_there() {
         let [error] = &errors[..] else {
             panic!("{errors:?}");
         };
-        let said = format!("take all of the {bytes} bytes that logs may take in memory");
+        let said = format!("the entry exceeds the memory limit of {bytes} bytes");
         assert!(error.contains(&said), "{error}");
 
         assert_eq!(
@@ -65,7 +65,7 @@ async fn an_answer_without_room_can_be_stopped() {
 }
 
 #[tokio::test]
-async fn who_comes_late_to_a_long_answer_without_room_is_told_at_once() {
+async fn a_late_reader_of_a_long_answer_without_room_gets_an_error_at_once() {
     let relay = relay(PACE);
     let long: Vec<String> = (0..40)
         .map(|at| format!("{at}{}", "x".repeat(20_000)))

@@ -46,7 +46,7 @@ async fn a_deploy_hands_over_at_once() {
 }
 
 #[test]
-fn another_instance_goes_on_where_one_has_died() {
+fn another_instance_takes_over_when_one_has_died() {
     let relay = relay(PACE);
     let (dying, living) = (runtime(), runtime());
     let client = connect(&relay);

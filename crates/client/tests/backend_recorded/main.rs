@@ -1,4 +1,4 @@
-//! Answers that replay from their start: on the same server and on another, while they are written and behind their end.
+//! Replays of answers from their start: on the same server and on another, during the run and after its end.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

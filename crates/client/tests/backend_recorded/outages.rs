@@ -29,7 +29,7 @@ async fn resume_past(chats: &ChatHandler, first: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn behind_an_outage_an_older_answer_is_not_shown_again() {
+async fn after_an_outage_an_older_answer_is_not_shown_again() {
     let two = two_over(Store::new(Fault::None), Duration::ZERO).await;
     let Two {
         one, other, store, ..
@@ -53,7 +53,7 @@ async fn behind_an_outage_an_older_answer_is_not_shown_again() {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_back_meanwhile_learns_whose_turn_it_is() {
+async fn a_store_that_recovers_learns_the_current_turn() {
     let two = two_over(Store::new(Fault::None), Duration::from_millis(200)).await;
     let Two {
         one, other, store, ..
@@ -72,7 +72,7 @@ async fn a_store_that_comes_back_meanwhile_learns_whose_turn_it_is() {
 }
 
 #[tokio::test]
-async fn a_later_message_counts_more_than_one_that_the_store_missed() {
+async fn a_later_message_wins_over_one_that_the_store_missed() {
     let two = two_over(Store::new(Fault::Down), Duration::ZERO).await;
     let Two {
         one, other, store, ..

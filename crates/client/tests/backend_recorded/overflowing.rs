@@ -15,7 +15,7 @@ use crate::support::{
 const PACE: Duration = Duration::from_millis(30);
 
 #[tokio::test]
-async fn a_rest_that_cannot_be_read_is_an_error_and_an_end() {
+async fn an_unreadable_rest_ends_with_an_error() {
     let relay = relay(PACE);
     let (client, session, log, _) = &overflown_story(&relay).await;
     let sandbox = session.sandbox_id.as_ref().unwrap();
@@ -26,11 +26,11 @@ async fn a_rest_that_cannot_be_read_is_an_error_and_an_end() {
 }
 
 #[tokio::test]
-async fn a_rest_is_read_up_to_the_limit_of_the_client() {
+async fn the_rest_is_read_up_to_the_response_limit() {
     let relay = relay(PACE);
     let (_, session, log, all) = &overflown_story(&relay).await;
     let read_up_to = async |limit: usize| {
-        let client = builder(&relay).answer_limit(limit).build().unwrap();
+        let client = builder(&relay).response_limit(limit).build().unwrap();
         let (chats, errors) = logged(chats(&client, session).run_log(log.clone()));
         let events = whole(chats.handle(resume()).await).await;
         (events, errors.lock().unwrap().clone())
@@ -55,7 +55,7 @@ async fn a_rest_is_read_up_to_the_limit_of_the_client() {
 
 #[cfg(feature = "metrics")]
 #[test]
-fn a_rest_that_is_read_again_is_not_a_second_run() {
+fn reading_the_rest_again_is_not_a_second_run() {
     let exporter = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
@@ -74,7 +74,7 @@ fn a_rest_that_is_read_again_is_not_a_second_run() {
     assert!(metrics.contains(ended), "{metrics}");
 }
 
-/// A story that was told, in a log that has overflowed, and all of it.
+/// A complete answer whose log has overflowed.
 async fn overflown_story(relay: &LocalRelay) -> (AgentClient, Session, MemoryLog, Vec<Event>) {
     let client = connect(relay);
     let session = conversation(&client).await;

@@ -1,4 +1,4 @@
-//! What goes on after something has failed: an observer, a store that is full, a server that is gone.
+//! Recovery after failures: of an observer, of a full store, of a server that is gone.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ async fn post_when_free(chats: &ChatHandler, text: &str) -> Vec<Event> {
 }
 
 #[tokio::test]
-async fn an_observer_that_panics_takes_nothing_from_the_answer() {
+async fn a_panic_of_an_observer_does_not_affect_the_answer() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -46,7 +46,7 @@ async fn an_observer_that_panics_takes_nothing_from_the_answer() {
 }
 
 #[tokio::test]
-async fn a_panic_when_the_run_has_started_leaves_the_chat_usable() {
+async fn a_panic_of_on_started_leaves_the_chat_usable() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -82,7 +82,7 @@ async fn a_store_that_was_full_does_not_block_the_chat() {
 }
 
 #[tokio::test]
-async fn with_a_full_store_the_last_message_counts() {
+async fn with_a_full_store_the_last_message_wins() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let store = Store::new(Fault::None);
@@ -129,7 +129,7 @@ async fn of_another_server(log: &MemoryLog, entries: impl IntoIterator<Item = En
 }
 
 #[tokio::test]
-async fn a_chat_whose_server_is_gone_is_free_again_without_a_reader() {
+async fn a_chat_whose_server_is_gone_becomes_free_without_a_reader() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -140,7 +140,7 @@ async fn a_chat_whose_server_is_gone_is_free_again_without_a_reader() {
 }
 
 #[tokio::test]
-async fn a_deploy_lets_a_run_go_that_is_still_starting() {
+async fn a_deploy_releases_a_run_that_is_still_starting() {
     let relay = relay(Duration::from_millis(300));
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -165,7 +165,7 @@ async fn a_deploy_lets_a_run_go_that_is_still_starting() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_never_started_says_so() {
+async fn a_run_that_was_never_started_is_reported_as_such() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -177,7 +177,7 @@ async fn a_run_that_was_never_started_says_so() {
 }
 
 #[tokio::test]
-async fn behind_an_overflow_a_cursor_and_the_end_count_too() {
+async fn after_an_overflow_cursors_and_the_end_still_work() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -230,7 +230,7 @@ async fn behind_an_overflow_a_cursor_and_the_end_count_too() {
 }
 
 #[test]
-fn another_thread_of_the_server_goes_on_where_one_has_died() {
+fn another_thread_of_the_server_takes_over_when_one_has_died() {
     let relay = relay(PACE);
     let (dying, living) = (runtime(), runtime());
     let session = living.block_on(conversation(&connect(&relay)));

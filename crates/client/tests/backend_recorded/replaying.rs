@@ -29,7 +29,7 @@ async fn a_reload_in_the_middle_replays_from_the_start_with_the_same_ids() {
 }
 
 #[tokio::test]
-async fn each_event_names_its_run_and_its_chunk() {
+async fn each_event_id_has_the_run_and_the_chunk() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);
@@ -70,7 +70,7 @@ async fn a_second_tab_reads_along_and_the_relay_is_read_once() {
 }
 
 #[tokio::test]
-async fn a_cursor_says_where_a_browser_goes_on() {
+async fn a_browser_continues_from_its_cursor() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);
@@ -130,7 +130,7 @@ async fn a_cursor_of_an_older_answer_gets_the_current_one_from_its_start() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_id_of_an_event_gets_the_answer_from_its_start() {
+async fn an_unknown_event_id_gets_the_answer_from_its_start() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);
@@ -166,7 +166,7 @@ async fn a_cursor_beyond_the_end_ends_a_reader_that_would_ask_again() {
         let path = format!("/api/chat/chat-1/stream?startIndex={index}");
         chats.handle(request("GET", &path, ""))
     };
-    // While the run goes on, nobody knows yet that it is beyond the end.
+    // While the run goes on, it is not known yet that the index is beyond the end.
     let first = chats.handle(post(STORY)).await;
     let run = first.headers()["x-workflow-run-id"].clone();
     let tag = &run.to_str().unwrap()["run-".len()..][..8];
@@ -187,7 +187,7 @@ async fn a_cursor_beyond_the_end_ends_a_reader_that_would_ask_again() {
         assert_eq!(events[0].id, None, "it is no chunk of the run");
     }
     assert_eq!(whole(from(chunks - 1).await).await, all[chunks - 1..]);
-    // What reconnects behind the last event by itself stops for 204 only.
+    // A reader that reconnects by itself after the last event stops only at a 204.
     assert_eq!(whole(behind(chunks - 2).await).await, all[chunks - 1..]);
     for id in [chunks - 1, chunks + 7] {
         assert_eq!(behind(id).await.status(), StatusCode::NO_CONTENT);

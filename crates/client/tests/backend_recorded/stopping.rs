@@ -14,7 +14,7 @@ use crate::support::{
 const PACE: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn what_was_said_stays_and_is_replayed_as_stopped() {
+async fn a_cancelled_answer_is_kept_and_replayed_as_cancelled() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);
@@ -29,9 +29,9 @@ async fn what_was_said_stays_and_is_replayed_as_stopped() {
     assert_eq!(status(chats.handle(stop()).await).await, "idle");
 }
 
-/// The relay says `idle` of a run that is starting, and cancels nothing.
+/// The relay responds with `idle` while a run is starting, and cancels nothing.
 #[tokio::test]
-async fn a_run_is_stopped_while_it_starts_and_its_end_names_the_question() {
+async fn a_run_is_cancelled_while_it_starts_and_its_end_has_the_id_of_the_question() {
     let agent = Agent::echo().pace(PACE).start_up(PACE * 10);
     let relay = LocalRelay::builder().agent("echo", agent).start().unwrap();
     let client = connect(&relay);

@@ -1,4 +1,4 @@
-//! A store that fails as it is told to.
+//! A store that fails on demand.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use twentyfirst_client::run_log::{
     AppendError, Keep, LogId, MemoryLog, Page, Position, ReadError, RunLog,
 };
 
-/// How a store fails.
+/// The ways in which a store fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Not at all.
@@ -50,7 +50,7 @@ impl Store {
         *self.fault.lock().unwrap()
     }
 
-    /// How often it was asked what stands in it.
+    /// Returns the number of reads.
     pub(crate) fn reads(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What has to happen when a run ends happens, whoever is still there: on the same server, on another, after failures.
+//! Ends of runs are reported, whichever instance is left: on the same server, on another one, and after failures.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::support::{
 const PACE: Duration = Duration::from_millis(30);
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The ends that were told.
+/// The ends that were reported.
 #[derive(Clone, Default)]
 struct Ends(Arc<Mutex<Vec<EndedRun>>>);
 
@@ -34,7 +34,7 @@ impl Ends {
         self.0.lock().unwrap().clone()
     }
 
-    /// Waits until so many have been told.
+    /// Waits until this many ends were reported.
     async fn wait(&self, count: usize) -> Vec<EndedRun> {
         let begun = Instant::now();
         while self.all().len() < count {
@@ -66,7 +66,7 @@ fn run(session: &Session, text: &str) -> ChatRun {
 }
 
 #[tokio::test]
-async fn an_end_is_told_with_the_message_and_what_it_cost() {
+async fn an_end_is_reported_with_its_message_and_cost() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -92,7 +92,7 @@ async fn an_end_is_told_with_the_message_and_what_it_cost() {
 }
 
 #[tokio::test]
-async fn a_turn_begins_without_a_browser_and_is_open_until_its_end_was_told() {
+async fn a_turn_begins_without_a_browser_and_is_open_until_its_end_was_reported() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -104,7 +104,7 @@ async fn a_turn_begins_without_a_browser_and_is_open_until_its_end_was_told() {
     let open = other.open_runs().await.unwrap();
     assert_eq!(open.len(), 1, "{open:?}");
     assert_eq!((&*open[0].id, &*open[0].chat), (&*id, "chat-1"));
-    // A browser sees it, too, and another turn is refused meanwhile.
+    // A browser sees the run, too, and another turn is refused as long as it goes on.
     let refused = chats.begin("chat-1", run(&session, STORY)).await;
     assert_eq!(refused.unwrap_err().status(), StatusCode::CONFLICT);
     assert_eq!(text(&whole(chats.handle(resume()).await).await), STORY);
@@ -115,7 +115,7 @@ async fn a_turn_begins_without_a_browser_and_is_open_until_its_end_was_told() {
 }
 
 #[tokio::test]
-async fn an_end_that_could_not_be_told_is_told_again() {
+async fn an_end_is_reported_again_after_on_end_failed() {
     let relay = relay(Duration::ZERO);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -148,13 +148,13 @@ async fn an_end_that_could_not_be_told_is_told_again() {
     );
     none_open(&chats).await;
     let errors = errors.lock().unwrap().clone();
-    let failed = format!("on_end failed for {id}, and is called again <- the database is down");
-    let panicked = format!("on_end panicked for {id}, and is called again");
+    let failed = format!("on_end failed for {id} and will be called again <- the database is down");
+    let panicked = format!("on_end panicked for {id} and will be called again");
     assert_eq!(errors, [failed, panicked]);
 }
 
 #[tokio::test]
-async fn the_end_of_a_run_that_was_stopped_is_told_as_far_as_it_came() {
+async fn the_end_of_a_cancelled_run_is_reported_with_its_partial_message() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -170,7 +170,7 @@ async fn the_end_of_a_run_that_was_stopped_is_told_as_far_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_run_that_the_relay_has_refused_has_an_end_without_a_place() {
+async fn a_run_refused_by_the_relay_has_an_end_without_a_run_ref() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -184,7 +184,7 @@ async fn a_run_that_the_relay_has_refused_has_an_end_without_a_place() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_takes_no_end_from_its_instance() {
+async fn an_instance_reports_its_ends_while_the_store_is_down() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -198,13 +198,13 @@ async fn a_store_that_is_down_takes_no_end_from_its_instance() {
     let errors = errors.lock().unwrap().clone();
     let unsupervised = errors
         .iter()
-        .filter(|error| error.contains("would not find them"));
+        .filter(|error| error.contains("no other instance would find them"));
     assert_eq!(unsupervised.count(), 1, "{errors:?}");
     assert!(chats.open_runs().await.is_err());
 }
 
 #[tokio::test]
-async fn beyond_the_limit_a_message_is_to_be_sent_again() {
+async fn a_message_beyond_the_limit_gets_a_retry_after() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -227,7 +227,7 @@ async fn a_deploy_waits_no_longer_than_its_deadline() {
     let client = connect(&relay);
     let session = conversation(&client).await;
     let chats = chats(&client, &session);
-    // In memory, nobody could go on with it.
+    // With a log in memory, no other instance could take it over.
     let _first = Reading::new(chats.handle(post(STORY)).await);
     let begun = Instant::now();
     assert_eq!(chats.drain(Duration::from_secs(1)).await, 1);
@@ -251,7 +251,7 @@ fn ids(ended: &[EndedRun]) -> Vec<String> {
 }
 
 #[test]
-fn when_an_instance_dies_another_sees_to_all_of_its_runs() {
+fn another_instance_takes_over_all_runs_of_one_that_died() {
     let relay = relay(Duration::from_millis(300));
     let (dying, living) = (runtime(), runtime());
     let client = connect(&relay);

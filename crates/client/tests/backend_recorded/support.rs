@@ -51,7 +51,7 @@ pub(crate) fn watched(relay: &LocalRelay) -> (AgentClient, Arc<Mutex<Vec<String>
     (client, requests)
 }
 
-/// What `on_error` sees: each error with its causes.
+/// The errors that `on_error` gets, each with its causes.
 pub(crate) fn logged(chats: ChatHandler) -> (ChatHandler, Arc<Mutex<Vec<String>>>) {
     let errors = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&errors);
@@ -146,7 +146,7 @@ pub(crate) fn resume() -> Request<Body> {
     request("GET", "/api/chat/chat-1/stream", "")
 }
 
-/// What an `EventSource` asks that has seen this event, and connects again by itself.
+/// The request of an `EventSource` that has seen this event and reconnects.
 pub(crate) fn resume_behind(id: &str) -> Request<Body> {
     let mut request = resume();
     let id = HeaderValue::from_bytes(id.as_bytes()).unwrap();
@@ -199,7 +199,7 @@ impl Reading {
         }
     }
 
-    /// What has been read.
+    /// The bytes that were read.
     pub(crate) fn so_far(&self) -> Vec<Event> {
         events(&self.text)
     }

@@ -34,7 +34,7 @@ fn of_run(method: &str, id: &str) -> Request<Body> {
     request(method, &format!("/api/chat/{id}/stream"), "")
 }
 
-/// What the thread has stored.
+/// Returns the stored messages of the thread.
 async fn stored(client: &AgentClient, session: &Session) -> Vec<(Role, String)> {
     let thread = client.execute(&session.hydrate().unwrap()).await.unwrap();
     let messages = thread.ui_messages();
@@ -88,7 +88,7 @@ async fn a_message_waits_for_its_turn_and_the_page_sees_that_it_does() {
 }
 
 #[tokio::test]
-async fn as_many_wait_as_may_and_one_can_be_taken_back() {
+async fn the_queue_has_a_limit_and_a_message_can_be_withdrawn() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -111,7 +111,7 @@ async fn as_many_wait_as_may_and_one_can_be_taken_back() {
 }
 
 #[tokio::test]
-async fn an_interruption_ends_the_answer_and_asks_again_what_was_asked() {
+async fn an_interruption_cancels_the_answer_and_repeats_its_question() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -135,7 +135,7 @@ async fn an_interruption_ends_the_answer_and_asks_again_what_was_asked() {
 }
 
 #[tokio::test]
-async fn first_messages_that_come_at_once_make_one_sandbox() {
+async fn concurrent_first_messages_create_one_sandbox() {
     let relay = relay(Duration::from_millis(2));
     let (client, requests) = watched(&relay);
     let log = log();
@@ -163,7 +163,7 @@ async fn first_messages_that_come_at_once_make_one_sandbox() {
 }
 
 #[test]
-fn another_instance_starts_what_waits_where_one_has_died() {
+fn another_instance_starts_waiting_messages_when_one_has_died() {
     let relay = relay(PACE);
     let (dying, living) = (runtime(), runtime());
     let client = connect(&relay);
@@ -191,7 +191,7 @@ fn another_instance_starts_what_waits_where_one_has_died() {
 }
 
 #[tokio::test]
-async fn a_deploy_hands_over_what_waits() {
+async fn a_deploy_hands_over_waiting_messages() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -210,7 +210,7 @@ async fn a_deploy_hands_over_what_waits() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_for_a_while_loses_nothing_that_waits() {
+async fn waiting_messages_survive_an_outage_of_the_store() {
     let relay = relay(Duration::from_millis(60));
     let client = connect(&relay);
     let session = conversation(&client).await;
@@ -221,7 +221,7 @@ async fn a_store_that_is_away_for_a_while_loses_nothing_that_waits() {
     let second = Reading::new(chats.handle(post("And then?")).await);
     store.set(Fault::Down);
     assert_eq!(text(&first.whole().await), STORY);
-    // Longer than whoever waits is patient.
+    // Longer than a waiting message is patient.
     tokio::time::sleep(Duration::from_secs(12)).await;
     store.set(Fault::None);
     let second = second.whole().await;

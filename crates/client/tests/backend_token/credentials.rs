@@ -31,7 +31,7 @@ fn rejected() -> Response<Body> {
     json(401, r#"{"error":"Invalid or expired token"}"#)
 }
 
-/// How many tokens were asked for.
+/// The number of tokens that were requested.
 #[derive(Clone, Default)]
 struct Count(Arc<AtomicUsize>);
 
@@ -122,7 +122,7 @@ async fn a_short_token_is_renewed_when_half_of_it_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_whose_end_is_unknown_is_renewed_early_and_used_until_the_relay_rejects_it() {
-    // Of a clock that is behind ours, of no zone, and in a form that nobody knows.
+    // From a clock behind ours, without a time zone, and in an unknown format.
     for end in [
         "2020-02-26T12:00:00.000Z",
         "2099-02-26T12:00:00",
@@ -148,7 +148,7 @@ async fn a_token_whose_end_is_unknown_is_renewed_early_and_used_until_the_relay_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_ends_when_it_says_whatever_the_zone_in_which_it_says_so() {
+async fn the_expiry_of_a_token_is_understood_in_any_time_zone() {
     let in_ten_minutes = SystemTime::now() + Duration::from_secs(600);
     let utc = Timestamp::from(in_ten_minutes + Duration::from_secs(2 * 3600)).to_string();
     let end: &'static str = utc.replace('T', " ").replace('Z', "+02:00").leak();
@@ -205,7 +205,7 @@ async fn a_call_that_is_dropped_or_not_polled_does_not_hold_up_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_nobody_waits_for_any_more_is_not_fetched() {
+async fn fetching_stops_when_nobody_waits_for_the_token() {
     let (client, relay, count) = client(valid_for(3600), |_| Ok(found()));
     let impatient = tokio::time::timeout(Duration::from_millis(50), get(&client)).await;
     assert!(impatient.is_err());
@@ -233,7 +233,7 @@ async fn a_rejected_token_is_replaced_once_and_the_call_repeated_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_rejection_is_the_answer() {
+async fn a_second_rejection_is_final() {
     let (client, relay, count) = client(valid_for(3600), taking(&[]));
     let error = get(&client).await.unwrap_err();
     assert!(error.is_unauthorized());
@@ -242,7 +242,7 @@ async fn a_second_rejection_is_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_has_no_other_token_is_asked_once() {
+async fn a_source_that_returns_the_same_token_is_asked_once() {
     let source = |_| Ok::<_, String>(token("the-only-token", 3600));
     let (client, relay, count) = client(source, taking(&[]));
     assert!(get(&client).await.unwrap_err().is_unauthorized());
@@ -273,7 +273,7 @@ async fn calls_that_are_rejected_together_share_the_next_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_is_not_repeated_but_its_token_not_used_again() {
+async fn an_upload_is_not_repeated_but_its_rejected_token_is_dropped() {
     let (client, relay, _) = client(valid_for(3600), taking(&["token-2"]));
     let content = http_body_util::Full::new(bytes::Bytes::from_static(b"content"));
     let write = WriteStream::new(sandbox(), "a.txt");
@@ -288,7 +288,7 @@ async fn an_upload_is_not_repeated_but_its_token_not_used_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_that_comes_late_costs_no_token_that_came_meanwhile() {
+async fn a_late_rejection_does_not_drop_a_newer_token() {
     let (client, relay, count) = client(valid_for(3600), taking(&["token-2"]));
     // Both have the first token, and the second of them hears of its rejection when it has been replaced already.
     let late = {
@@ -373,12 +373,12 @@ async fn a_run_is_started_once_with_the_second_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_token_nothing_is_sent() {
+async fn without_a_token_nothing_is_sent() {
     let (client, relay, count) = client(|_| Err("the keychain is locked"), |_| Ok(found()));
     let error = client.threads().run("a", "Hi").await.unwrap_err();
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- the token source failed <- the keychain is locked"
+        "no token could be obtained for the request <- the token source failed <- the keychain is locked"
     );
     assert!(!error.maybe_sent());
     assert!(
@@ -409,7 +409,7 @@ async fn a_source_that_hangs_is_given_up_after_30_s() {
     assert!(error.is_timeout());
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- no token came within 30s"
+        "no token could be obtained for the request <- no token arrived within 30s"
     );
 
     let quick = CallOptions::new().deadline(Duration::from_secs(2));
@@ -442,13 +442,13 @@ async fn a_token_that_cannot_be_a_header_is_refused_and_not_shown() {
     let error = get(&client).await.unwrap_err();
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- the token is empty or holds what cannot stand in a header"
+        "no token could be obtained for the request <- the token is empty or has characters that no header can hold"
     );
     assert!(relay.lines().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_are_masked_where_the_relay_repeats_them() {
+async fn tokens_repeated_by_the_relay_are_masked() {
     let (client, _, _) = client(valid_for(3600), |sent| {
         let status = if sent.bearer() == "token-1" { 401 } else { 400 };
         Ok(json(status, r#"{"error":"token-1 or token-2 is wrong"}"#))

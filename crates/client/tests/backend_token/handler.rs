@@ -54,7 +54,7 @@ async fn a_browser_gets_a_token_as_from_the_published_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_an_empty_body_counts_as_no_wishes() {
+async fn only_an_empty_body_means_an_empty_object() {
     let (client, relay) = giving_tokens();
     let lifetime = "15m".parse().unwrap();
     let handler = TokenHandler::for_anyone(client, lifetime);
@@ -80,7 +80,7 @@ async fn only_an_empty_body_counts_as_no_wishes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wishes_are_read_as_browsers_read_json() {
+async fn bodies_are_decoded_as_by_browsers() {
     let (client, relay) = giving_tokens();
     let handler = for_anyone(client);
     let deep = format!(
@@ -107,7 +107,7 @@ async fn wishes_are_read_as_browsers_read_json() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_does_not_become_a_token_for_all() {
+async fn an_unreadable_body_does_not_become_a_token_for_all_agents() {
     let (client, relay) = giving_tokens();
     let handler = for_anyone(client);
     for (body, message) in [
@@ -147,7 +147,7 @@ async fn what_cannot_be_read_does_not_become_a_token_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_is_no_text_does_not_become_a_token_for_all() {
+async fn an_agent_that_is_not_a_string_does_not_become_a_token_for_all_agents() {
     let (client, relay) = giving_tokens();
     let handler = for_anyone(client);
     for (body, name) in [
@@ -194,7 +194,7 @@ async fn the_server_decides_who_the_user_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_answered_and_the_relay_not_asked() {
+async fn a_refusal_is_sent_without_asking_the_relay() {
     let (client, relay) = giving_tokens();
     let handler = for_users(client);
     let answer = handler.handle(post(r#"{"userId":"user_7"}"#)).await;
@@ -210,7 +210,7 @@ async fn a_refusal_is_answered_and_the_relay_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_printed_of_a_request_holds_no_session() {
+async fn the_debug_output_of_a_request_has_no_session() {
     let (client, _) = giving_tokens();
     let handler = TokenHandler::new(client, async |request| {
         Err(Refusal::not_found(format!("{request:?}")))
@@ -225,7 +225,7 @@ async fn what_is_printed_of_a_request_holds_no_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_session_may_be_a_cookie_that_is_looked_up() {
+async fn the_function_may_look_up_the_session_of_a_cookie() {
     let (client, relay) = giving_tokens();
     let sessions = std::sync::Arc::new([("session=abc", "user_1")]);
     let handler = TokenHandler::new(client, move |request| {
@@ -256,7 +256,7 @@ async fn the_session_may_be_a_cookie_that_is_looked_up() {
 }
 
 #[tokio::test]
-async fn other_methods_are_told_which_one_it_is() {
+async fn other_methods_get_the_allowed_ones() {
     let (client, relay) = giving_tokens();
     let handler = for_anyone(client);
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
@@ -267,7 +267,7 @@ async fn other_methods_are_told_which_one_it_is() {
         let (status, body) = text(answer).await;
         assert_eq!(
             (status, &*body),
-            (405, r#"{"error":"this route takes OPTIONS, POST"}"#)
+            (405, r#"{"error":"this route accepts OPTIONS, POST"}"#)
         );
     }
     let mut request = post("");
@@ -279,7 +279,7 @@ async fn other_methods_are_told_which_one_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_without_end_is_not_read_to_it() {
+async fn an_endless_body_is_read_only_up_to_its_limit() {
     let (client, relay) = giving_tokens();
     let handler = for_anyone(client);
     let answer = handler.handle(post(vec![b' '; 10 * 1024 * 1024 + 1])).await;
@@ -310,18 +310,18 @@ async fn a_body_without_end_is_not_read_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_off_is_no_request() {
+async fn a_body_that_is_cut_off_is_refused() {
     let (client, relay) = giving_tokens();
     let broken = Full::new(Bytes::from("{")).map_err(|never| match never {});
     let broken = BoxBody::new(broken).with_trailers(async { Some(Err(Error::new("reset"))) });
     let request = Request::post("/").body(broken).unwrap();
     let answer = for_anyone(client).handle(request).await;
-    let refused = r#"{"error":"the body broke off"}"#;
+    let refused = r#"{"error":"the body was cut off"}"#;
     assert_eq!(text(answer).await, (400, refused.to_owned()));
     assert!(relay.lines().is_empty());
 }
 
-/// What a browser is told when the relay answers so.
+/// Returns the response to the browser for this response of the relay.
 async fn told(
     answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> (u16, String) {

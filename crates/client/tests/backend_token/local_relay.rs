@@ -28,7 +28,7 @@ fn with_token(relay: &LocalRelay, token: &str) -> AgentClient {
     builder(relay).api_key(token).build().unwrap()
 }
 
-/// What a token says, for everyone to read.
+/// The readable claims of a token.
 fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
@@ -84,7 +84,7 @@ async fn a_token_of_the_handler_says_what_the_server_decided() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_its_agent_and_makes_no_other() {
+async fn a_token_is_valid_for_its_agent_and_creates_no_other_token() {
     let relay = LocalRelay::start().unwrap();
     let handler = TokenHandler::for_anyone(server(&relay), TokenLifetime::HOUR);
     let token = ask(&handler, r#"{"agent":"shell"}"#).await;
@@ -170,7 +170,7 @@ async fn a_desktop_program_talks_to_the_relay_as_a_browser_does() {
 }
 
 #[tokio::test]
-async fn a_relay_that_forgets_its_tokens_is_not_noticed() {
+async fn a_relay_that_forgets_its_tokens_goes_unnoticed() {
     let (old, relay) = (LocalRelay::start().unwrap(), LocalRelay::start().unwrap());
     let (before, after) = (server(&old), server(&relay));
     let count = std::sync::atomic::AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! What a browser may know of a call that failed.
+//! Refusals: what a browser may know of a call that failed.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn failure(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_relay_s_refusals_are_handed_on_or_kept_back() {
+async fn refusals_of_the_relay_are_passed_on_or_hidden() {
     let relay = |status: u16, body: &str| {
         let body = body.to_owned();
         refusal(move |_| Ok(json(status, &body)))
@@ -91,7 +91,7 @@ async fn the_relay_s_refusals_are_handed_on_or_kept_back() {
     402 -> 402 5 of 5 dollars spent
     403 -> 502 the relay does not accept this server
     404 -> 404 Sandbox not found
-    408 -> 504 the relay did not answer in time
+    408 -> 504 the relay did not respond in time
     409 -> 409 line break
     413 -> 413 Payload Too Large
     418 -> 502 the relay failed
@@ -99,13 +99,13 @@ async fn the_relay_s_refusals_are_handed_on_or_kept_back() {
     429 -> 429 slow down
     500 -> 502 the relay failed
     503 -> 503 the relay is not available
-    504 -> 504 the relay did not answer in time
+    504 -> 504 the relay did not respond in time
     200 -> 502 the relay failed
     ");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_arrived_is_told_without_its_reasons() {
+async fn transport_failures_are_reported_without_their_causes() {
     let reset = refusal(|_| Err(Error::new("connection to 10.0.0.7 reset"))).await;
     assert_eq!(reset, Refusal::new(reset.status(), "the relay failed"));
     assert_eq!(reset.status(), 502);
@@ -141,7 +141,7 @@ async fn what_never_arrived_is_told_without_its_reasons() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_is_masked_and_a_wait_is_handed_on() {
+async fn the_key_is_masked_and_retry_after_is_passed_on() {
     let refusal = refusal(|sent| {
         let mut answer = json(429, format!(r#"{{"error":"{} is busy"}}"#, sent.bearer()));
         answer.headers_mut().insert("retry-after", 7.into());
@@ -155,7 +155,7 @@ async fn the_key_is_masked_and_a_wait_is_handed_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_moment_is_the_same_wait_for_the_server_and_for_the_browser() {
+async fn a_date_in_retry_after_is_the_same_delay_for_server_and_browser() {
     for (value, wait, header) in [
         // By a clock that is wrong by decades.
         (

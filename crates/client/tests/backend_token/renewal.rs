@@ -1,4 +1,4 @@
-//! When tokens are renewed, whatever their length and however the calls come; and on which runtimes.
+//! Renewal of tokens, for any lifetime, any order of calls and any runtime.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::support::{json, token};
 
 const FETCHING: Duration = Duration::from_millis(100);
 
-/// Which token came when.
+/// The times at which tokens were fetched.
 type Came = Arc<Mutex<Vec<Instant>>>;
 
 async fn get(client: &AgentClient) -> Result<(), Error> {
@@ -84,7 +84,7 @@ proptest! {
     }
 }
 
-/// The clock of a machine that sleeps: it stands still, while that of the world goes on.
+/// The monotonic clock of a machine that sleeps: it stops, while the wall clock goes on.
 #[derive(Clone)]
 struct Asleep(StdInstant);
 
@@ -103,7 +103,7 @@ impl Runtime for Asleep {
 }
 
 #[tokio::test]
-async fn a_token_ends_also_while_the_machine_sleeps() {
+async fn a_token_expires_even_while_the_machine_sleeps() {
     let used = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&used);
     let relay = from_fn(move |request: Request<Body>| {

@@ -28,7 +28,7 @@ impl Sent {
     }
 }
 
-/// What arrived, in its order.
+/// The requests in the order of their arrival.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<Sent>>>);
 

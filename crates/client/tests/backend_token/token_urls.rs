@@ -41,7 +41,7 @@ async fn get(client: &AgentClient) -> Result<(), twentyfirst_client::Error> {
     client.sandboxes().get(&id).await.map(drop)
 }
 
-/// Why a call fails when the token URL answers so.
+/// Returns the error of a call for this response of the token URL.
 async fn failure(
     answer: impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
 ) -> twentyfirst_client::Error {
@@ -55,7 +55,7 @@ async fn failure(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_url_is_asked_as_a_browser_asks_it() {
+async fn the_url_gets_the_same_request_as_from_a_browser() {
     let (builder, log) = builder(|_| {
         Ok(json(
             200,
@@ -102,7 +102,7 @@ async fn without_an_agent_the_route_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_over_can_be_told_from_the_rest() {
+async fn an_expired_session_can_be_recognized() {
     let error = failure(|sent| {
         let session = sent.headers[COOKIE].to_str().unwrap();
         Ok(json(401, format!(r#"{{"error":"{session} is over"}}"#)))
@@ -111,7 +111,7 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
     assert_eq!(error.token_error().unwrap().status().unwrap(), 401);
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- the token URL answered 401: *** is over"
+        "no token could be obtained for the request <- the token URL responded with 401: *** is over"
     );
     assert!(!error.maybe_sent());
     assert!(!format!("{error:?}").contains("s3cr3t"));
@@ -126,27 +126,25 @@ async fn a_session_that_is_over_can_be_told_from_the_rest() {
     let client = client.token_url(url).build().unwrap();
     assert_eq!(
         chain(&get(&client).await.unwrap_err()),
-        "there is no token to send the request with <- the token URL answered 401: no *** for ***, but ***"
+        "no token could be obtained for the request <- the token URL responded with 401: no *** for ***, but ***"
     );
 
     let error = failure(|_| Ok(json(404, "<html>not here</html>"))).await;
     assert_eq!(
         chain(&error),
-        "there is no token to send the request with <- the token URL answered 404: Not Found"
+        "no token could be obtained for the request <- the token URL responded with 404: Not Found"
     );
     let error = failure(|_| Ok(json(302, ""))).await;
     assert_eq!(error.token_error().unwrap().status().unwrap(), 302);
     let error = failure(|_| Err(TransportError::new("reset"))).await;
-    assert!(
-        chain(&error).starts_with(
-            "there is no token to send the request with <- the token URL gave no answer"
-        )
-    );
+    assert!(chain(&error).starts_with(
+        "no token could be obtained for the request <- the token URL did not respond"
+    ));
     assert!(!error.maybe_sent());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_url_that_refuses_is_not_asked_again() {
+async fn a_token_url_that_refuses_is_not_retried() {
     for (status, times) in [
         (400, 1),
         (401, 1),
@@ -174,7 +172,7 @@ async fn a_token_url_that_refuses_is_not_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_a_token_is_not_shown() {
+async fn an_invalid_token_response_is_not_shown() {
     for answer in [
         r#"{"token":"an_t_s3cr3t"}"#.to_owned(),
         r#"{"token":["an_t_s3cr3t"],"expiresAt":""}"#.to_owned(),
@@ -184,7 +182,7 @@ async fn what_is_not_a_token_is_not_shown() {
         let error = failure(move |_| Ok(json(200, &answer))).await;
         assert_eq!(
             chain(&error),
-            "there is no token to send the request with <- the answer of the token URL is not a token"
+            "no token could be obtained for the request <- the response of the token URL is not a token"
         );
         assert!(!format!("{error:?}").contains("s3cr3t"));
     }
@@ -197,7 +195,7 @@ async fn what_is_not_a_token_is_not_shown() {
 }
 
 #[test]
-fn a_url_that_cannot_be_one_is_refused_before_anything_is_sent() {
+fn an_invalid_url_is_refused_before_anything_is_sent() {
     let problem = |url: &str| {
         let error = AgentClient::builder().token_url(url).build().unwrap_err();
         error.to_string()
@@ -241,7 +239,7 @@ fn a_url_that_cannot_be_one_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn what_is_printed_of_a_url_holds_no_secret() {
+fn the_debug_output_of_a_url_has_no_secret() {
     let url = TokenUrl::new("https://app.example/token?session=s3cr3t")
         .agent("my-agent")
         .header(COOKIE, HeaderValue::from_static("session=s3cr3t"));

@@ -48,7 +48,7 @@ fn a_deadline_ends_a_call_with_all_its_attempts() {
 }
 
 #[test]
-fn what_fails_is_tried_again() {
+fn a_failed_request_is_retried() {
     let attempts = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&attempts);
     let server = Server::start(move |stream, _| match seen.fetch_add(1, Ordering::SeqCst) {
@@ -64,7 +64,7 @@ fn what_fails_is_tried_again() {
 }
 
 #[test]
-fn what_may_have_acted_is_not_tried_again() {
+fn a_request_that_may_have_taken_effect_is_not_retried() {
     let attempts = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&attempts);
     let server = Server::start(move |stream, _| {
@@ -78,7 +78,7 @@ fn what_may_have_acted_is_not_tried_again() {
 }
 
 #[test]
-fn what_was_not_sent_is_tried_again_whatever_it_does() {
+fn a_request_that_was_not_sent_is_always_retried() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", closed.local_addr().unwrap());
     drop(closed);
@@ -91,7 +91,7 @@ fn what_was_not_sent_is_tried_again_whatever_it_does() {
 }
 
 #[test]
-fn the_relay_says_no() {
+fn an_error_response_keeps_its_details() {
     let relay = relay().start().unwrap();
     let sandbox = client(&relay).sandboxes().create("shell").wait().unwrap();
     let error = client(&relay).sandbox("sb_none").get().wait().unwrap_err();

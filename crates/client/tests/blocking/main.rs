@@ -10,7 +10,7 @@ use std::time::Duration;
 use twentyfirst_client::{AgentClient, CallOptions};
 use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, LocalRelayBuilder};
 
-/// What the narrator says, a word each 15 ms.
+/// The narrator's words, one every 15 ms.
 const STORY: &str = "Once upon a time an agent worked in the sandbox, far away; and somebody waited for it, thread by thread.";
 
 /// A relay that runs commands, with an agent that takes its time.

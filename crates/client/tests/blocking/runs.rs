@@ -99,7 +99,7 @@ fn a_run_in_the_background_is_followed_later() {
 }
 
 #[test]
-fn several_runs_of_a_sandbox_share_their_looks() {
+fn several_runs_of_a_sandbox_share_their_thread_lists() {
     let relay = relay().start().unwrap();
     relay.inject(Fault::cut_after(After::Events(3)).always());
     let client = client(&relay);

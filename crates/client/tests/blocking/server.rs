@@ -29,7 +29,7 @@ impl Server {
                         let request = String::from_utf8_lossy(&buffer[..length]);
                         serve(&mut stream, &request);
                     }
-                    // When the test is over, nobody listens.
+                    // Fails only after the end of the test.
                     let _ = told.send(());
                 });
             }

@@ -349,7 +349,7 @@ async fn threads_runs_tokens_and_vaults_are_called_as_their_operations() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_refused_before_anything_is_sent() {
+async fn an_invalid_id_is_refused_before_anything_is_sent() {
     let calls = Calls::new();
     let sandbox = calls.client.sandbox("..");
     let error = sandbox.exec("ls").await.unwrap_err();
@@ -363,7 +363,7 @@ async fn an_id_that_is_none_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_call_may_have_options_of_its_own() {
+async fn a_call_can_have_its_own_options() {
     let (client, sent) = client("https://relay.example", |_| json_response(503, "{}"));
     let three = client.options().retry(RetryPolicy::standard());
     client.vaults().list().await.unwrap_err();
@@ -407,7 +407,7 @@ async fn calls_are_collected_and_spawned() {
 }
 
 #[tokio::test]
-async fn a_run_is_named_by_whatever_tells_of_it() {
+async fn a_run_can_be_named_by_any_value_that_has_its_ids() {
     let (client, sent) = client("https://relay.example", |request| {
         if request.target.ends_with("/sandboxes") {
             return json_response(201, json!({"id": "sbx_1", "status": "active"}));

@@ -73,7 +73,7 @@ async fn files_downloads_and_streams_are_refused_alike_and_at_once() {
 }
 
 #[tokio::test]
-async fn a_request_of_ones_own_asks_for_no_coding_unless_it_names_one() {
+async fn a_custom_request_accepts_no_coding_unless_it_names_one() {
     let (client, log) = client("https://relay.test/", |_| gzip(json(200, "{}")));
     let response = client.send(Request::new(Body::empty())).await.unwrap();
     assert_eq!(response.headers()["content-encoding"], "gzip");

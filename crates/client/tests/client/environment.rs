@@ -7,12 +7,12 @@ use twentyfirst_client::transport::HttpTransport;
 
 /// A test cannot change its environment: it runs once more, in a process of its own.
 #[test]
-fn a_proxy_that_cannot_be_read_is_named_and_not_shown() {
+fn an_invalid_proxy_is_reported_without_its_value() {
     if std::env::var_os("CLIENT_TEST_PROCESS").is_none() {
         let output = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "environment::a_proxy_that_cannot_be_read_is_named_and_not_shown",
+                "environment::an_invalid_proxy_is_reported_without_its_value",
             ])
             .env("CLIENT_TEST_PROCESS", "1")
             .env_remove("https_proxy")

@@ -1,4 +1,4 @@
-//! What a user is told when it does not work.
+//! Error messages, as a user sees them.
 
 use std::error::Error as _;
 use std::process::Command;
@@ -100,8 +100,8 @@ fn settings_that_cannot_work_are_refused_at_once() {
 
 /// Runs once more, in processes of its own: a test cannot change its environment.
 #[test]
-fn a_key_that_is_not_in_the_environment_is_named() {
-    let test = "errors::a_key_that_is_not_in_the_environment_is_named";
+fn a_missing_key_names_its_variable() {
+    let test = "errors::a_missing_key_names_its_variable";
     let stands_for = "TEST_EXPECTS";
     if let Ok(expected) = std::env::var(stands_for) {
         assert_eq!(AgentClient::from_env().unwrap_err().to_string(), expected);
@@ -133,7 +133,7 @@ fn a_key_that_is_not_in_the_environment_is_named() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_that_is_invalid() {
+async fn invalid_requests_are_not_sent() {
     let (client, log) = client("https://relay.test", |_| json(500, "{}"));
     let error = client.sandboxes().create("").await.unwrap_err();
     assert_eq!(
@@ -147,7 +147,7 @@ async fn nothing_is_sent_that_is_invalid() {
 }
 
 #[tokio::test]
-async fn answers_that_say_no_keep_what_they_say() {
+async fn error_responses_keep_their_details() {
     let (client, _) = client("https://relay.test", |request| {
         match request.target.rsplit('/').next() {
             Some("exec") => json(
@@ -176,7 +176,7 @@ async fn answers_that_say_no_keep_what_they_say() {
 }
 
 #[tokio::test]
-async fn answers_that_make_no_sense_keep_their_status() {
+async fn responses_that_cannot_be_decoded_keep_their_status() {
     for (status, body) in [
         (502, "<html>Bad gateway</html>".to_owned()),
         (503, String::new()),
@@ -195,12 +195,12 @@ async fn answers_that_make_no_sense_keep_their_status() {
 }
 
 #[tokio::test]
-async fn an_answer_too_long_to_hold_is_an_error() {
+async fn a_response_beyond_the_memory_limit_is_an_error() {
     let (client, _) = client("https://relay.test", |_| {
         json(200, "x".repeat(33 * 1024 * 1024))
     });
     let error = client.sandboxes().get(sandbox()).await.unwrap_err();
-    assert!(error.is_answer_limit(), "{error}");
+    assert!(error.is_response_limit(), "{error}");
     assert!(error.maybe_sent());
 }
 
@@ -235,7 +235,7 @@ async fn no_error_shows_the_key_or_a_value_of_the_request() {
 }
 
 #[tokio::test]
-async fn without_an_answer_it_says_whether_the_request_may_have_arrived() {
+async fn without_a_response_the_error_says_whether_the_request_may_have_arrived() {
     let failing = |error: fn() -> transport::Error| {
         let transport = from_fn(move |_| async move { Err::<Response<Body>, _>(error()) });
         AgentClient::builder()
@@ -284,7 +284,7 @@ async fn a_run_that_does_not_start_names_what_was_created() {
 }
 
 #[tokio::test]
-async fn a_thread_that_is_streaming_is_told_from_everything_else() {
+async fn a_streaming_thread_has_an_error_of_its_own() {
     let (client, log) = client("https://relay.test", |_| {
         let thread = r#"{"id":"th_1","status":"streaming"}"#;
         json(200, format!(r#"{{"id":"sb_1","threads":[{thread}]}}"#))
@@ -301,7 +301,7 @@ async fn a_thread_that_is_streaming_is_told_from_everything_else() {
 }
 
 #[tokio::test]
-async fn a_sandbox_of_another_agent_is_told_with_both_agents() {
+async fn a_sandbox_of_another_agent_is_reported_with_both_agents() {
     let (client, log) = client("https://relay.test", |_| {
         json(
             200,

@@ -1,4 +1,4 @@
-//! What a run comes to where the relay, or something before it, behaves in an odd way.
+//! Outcomes of runs if the relay, or a proxy before it, behaves oddly.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -99,7 +99,7 @@ async fn a_page_of_a_proxy_does_not_end_a_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_that_nobody_knows_does_not_end_a_run() {
+async fn an_unknown_status_does_not_end_a_run() {
     let client = relay(
         || BEGINNING.into(),
         |question, is_list| {
@@ -116,7 +116,7 @@ async fn a_state_that_nobody_knows_does_not_end_a_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_behind_finish_takes_no_message_away() {
+async fn a_deadline_after_finish_keeps_the_message() {
     let client = relay(
         || Body::wrap(Open::saying(&[BEGINNING, FINISH].concat())),
         |_, _| threads("streaming"),
@@ -134,7 +134,7 @@ async fn a_deadline_behind_finish_takes_no_message_away() {
 }
 
 #[tokio::test]
-async fn a_finish_behind_abort_makes_no_message() {
+async fn a_finish_after_abort_does_not_complete_the_message() {
     let abort = "data: {\"type\":\"abort\"}\n\n";
     let client = relay(
         move || {
@@ -150,7 +150,7 @@ async fn a_finish_behind_abort_makes_no_message() {
 }
 
 #[tokio::test]
-async fn a_limit_may_be_as_long_as_there_are_durations() {
+async fn a_limit_may_be_the_longest_duration() {
     let client = relay(
         || [BEGINNING, FINISH, "data: [DONE]\n\n"].concat().into(),
         |_, _| threads("completed"),
@@ -162,7 +162,7 @@ async fn a_limit_may_be_as_long_as_there_are_durations() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_in_the_background_is_not_silent_while_the_relay_answers() {
+async fn a_background_run_is_not_silent_while_the_relay_responds() {
     let began = Instant::now();
     let client = relay(Body::empty, move |_, is_list| {
         let is_over = began.elapsed() > Duration::from_secs(20);

@@ -41,7 +41,7 @@ where
     (client, count)
 }
 
-/// What a call comes to, and the seconds that it took.
+/// Returns the result of a call, and the seconds that it took.
 async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> (Result<T, Error>, f64) {
     let start = Instant::now();
     let result = call.await;
@@ -49,7 +49,7 @@ async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> (Result<T, Er
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_passing_failure_is_not_seen() {
+async fn a_temporary_failure_is_retried() {
     let (client, count) = client(async |attempt| match attempt {
         1 => Err(TransportError::new("connection reset")),
         2 => Ok(json(503, "")),
@@ -65,7 +65,7 @@ async fn a_passing_failure_is_not_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_acted_is_not_repeated() {
+async fn a_request_that_may_have_taken_effect_is_not_repeated() {
     let (client, count) = client(async |_| Err(TransportError::new("connection reset")));
     let error = client
         .sandboxes()
@@ -102,7 +102,7 @@ async fn an_attempt_that_may_have_arrived_is_not_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_relay_is_waited_for_if_it_does_not_ask_too_much() {
+async fn retry_after_is_honoured_up_to_a_limit() {
     let busy = |seconds: u64| {
         let mut response = json(429, "{}");
         response.headers_mut().insert("retry-after", seconds.into());
@@ -118,7 +118,7 @@ async fn the_relay_is_waited_for_if_it_does_not_ask_too_much() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
     assert_eq!(
         error.to_string(),
-        "the relay responded with 429: Too Many Requests (it asks to wait for 90 s)"
+        "the relay responded with 429: Too Many Requests (it asked for a delay of 90 s)"
     );
     assert_eq!(error.retry_after(), Some(Duration::from_secs(90)));
 }
@@ -147,7 +147,7 @@ async fn a_head_timeout_bounds_every_exchange_of_a_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_call_has_its_time() {
+async fn every_call_has_a_time_limit() {
     let (client, count) = client(|_| std::future::pending());
     let client = client.with_options(CallOptions::new().retry(RetryPolicy::never()));
     let (result, seconds) = timed(client.sandboxes().get(sandbox())).await;
@@ -200,7 +200,7 @@ async fn every_call_has_its_time() {
         error.is_timeout() && (100.0..100.1).contains(&seconds),
         "{seconds} {error}"
     );
-    assert_eq!(error.to_string(), "the deadline of 100s is over");
+    assert_eq!(error.to_string(), "the call exceeded its 100s deadline");
     let quick = client.with_options(
         CallOptions::new()
             .total_timeout(Duration::from_secs(1))
@@ -238,7 +238,7 @@ async fn a_stream_may_be_silent_for_long_but_not_for_ever() {
     );
 }
 
-/// Pieces, each so many seconds after the one before.
+/// Pieces, each this many seconds after the one before.
 fn futures_body(pieces: Vec<(u64, &'static str)>) -> Body {
     struct Slow {
         pieces: std::vec::IntoIter<(u64, &'static str)>,

@@ -25,7 +25,7 @@ const ANSWER: &str = concat!(
     "data: [DONE]\n\n",
 );
 
-/// What the relay has stored when the answer is over.
+/// The messages that the relay has stored at the end of the answer.
 const STORED: &str = r#"{"id":"th_1","status":"completed","messages":[
     {"id":"u1","role":"user","parts":[{"type":"text","text":"Hi"}]},
     {"id":"msg_1","role":"assistant","parts":[{"type":"text","text":"Hello 😀","state":"done"}]}
@@ -100,7 +100,7 @@ async fn chunks_and_then_the_message() {
 }
 
 #[tokio::test]
-async fn this_connection_as_it_is() {
+async fn the_body_and_the_events_of_one_connection() {
     let body = run(ANSWER)
         .await
         .into_body()
@@ -120,7 +120,7 @@ async fn this_connection_as_it_is() {
 }
 
 #[tokio::test]
-async fn every_way_to_end_is_told() {
+async fn every_kind_of_end_is_reported() {
     let mut cut = run(before("text-end")).await;
     let error = cut.text().await.unwrap_err();
     assert!(error.is_run_lost() && error.maybe_sent(), "{error}");
@@ -169,7 +169,7 @@ async fn every_way_to_end_is_told() {
 }
 
 #[tokio::test]
-async fn no_key_is_shown_by_a_run_that_is_lost() {
+async fn a_lost_run_shows_no_key() {
     let (client, _) = client("https://relay.test/", |_| {
         json(401, r#"{"error":"no such key: an_sk_test"}"#)
     });
@@ -187,7 +187,7 @@ async fn no_key_is_shown_by_a_run_that_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_key_is_shown_of_an_answer_that_is_invalid_response() {
+async fn an_invalid_response_shows_no_key() {
     let (client, _) = client("https://relay.test/", |request| {
         let key = request.headers["authorization"].to_str().unwrap();
         json(200, format!("\"you sent {key}\""))
@@ -208,7 +208,7 @@ async fn no_key_is_shown_of_an_answer_that_is_invalid_response() {
 }
 
 #[tokio::test]
-async fn a_run_that_has_told_its_end_does_not_end_the_next_one() {
+async fn cancelling_a_run_that_is_over_does_not_cancel_the_next_one() {
     let (client, log) = client("https://relay.test/", |request| {
         match request.method.as_str() {
             "POST" => event_stream(ANSWER),
@@ -228,7 +228,7 @@ async fn a_run_that_has_told_its_end_does_not_end_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_turn_that_has_its_answer_does_not_end_the_next_one() {
+async fn cancelling_an_answered_turn_does_not_cancel_the_next_one() {
     let (client, log) = client("https://relay.test/", |request| {
         match request.method.as_str() {
             "GET" if request.target.ends_with("/th_1") => {
@@ -257,7 +257,7 @@ async fn a_turn_that_has_its_answer_does_not_end_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thread_longer_than_is_read_is_not_asked_for_again_and_again() {
+async fn a_thread_beyond_the_response_limit_is_not_read_again_and_again() {
     let long = STORED.replace("Hello", &"Hello ".repeat(1_000));
     let transport = from_fn(move |request: Request<Body>| {
         let answer = match request.method().as_str() {
@@ -271,7 +271,7 @@ async fn a_thread_longer_than_is_read_is_not_asked_for_again_and_again() {
         .api_key("an_sk_test")
         .base_url("https://relay.test/")
         .transport(transport)
-        .answer_limit(1_000)
+        .response_limit(1_000)
         .build()
         .unwrap();
     let start = StartRun::new("my-agent", "Hi")
@@ -286,7 +286,7 @@ async fn a_thread_longer_than_is_read_is_not_asked_for_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_told_once() {
+async fn a_cut_is_reported_once() {
     let frames = [
         Ok(Bytes::from(before("text-end"))),
         Err(transport::Error::new("connection reset")),
@@ -306,7 +306,7 @@ async fn a_broken_connection_is_told_once() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_no_chunk_does_not_stop_the_rest() {
+async fn an_event_that_is_not_a_chunk_does_not_stop_the_rest() {
     let odd = ANSWER.replace(
         "data: {\"type\":\"text-end\"",
         "data: {\"type\":\"text-delta\"}\n\ndata: {\"type\":\"hologram\",\"x\":1}\n\ndata: not json\n\ndata: {\"type\":\"text-end\"",
@@ -326,7 +326,7 @@ async fn an_event_that_is_no_chunk_does_not_stop_the_rest() {
 }
 
 #[tokio::test]
-async fn a_message_with_its_middle_missing_is_no_message() {
+async fn a_message_with_a_missing_middle_is_an_error() {
     let delta = format!(
         "data: {{\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"{}\"}}\n\n",
         "x".repeat(8 * 1024 * 1024)
@@ -342,11 +342,8 @@ async fn a_message_with_its_middle_missing_is_no_message() {
         .text()
         .await
         .unwrap_err();
-    assert!(error.is_answer_limit(), "{error}");
-    assert_eq!(
-        error.to_string(),
-        "the message is longer than is held in memory"
-    );
+    assert!(error.is_response_limit(), "{error}");
+    assert_eq!(error.to_string(), "the message exceeds the memory limit");
 }
 
 #[tokio::test]
@@ -445,7 +442,7 @@ impl http_body::Body for ScriptedBody {
 }
 
 #[tokio::test]
-async fn what_is_printed_of_a_run_holds_no_conversation() {
+async fn the_debug_output_of_a_run_has_no_conversation() {
     let failed = "Failed query: insert into \"messages\" values ($1) params: the word is s3cr3t";
     let stream = format!(
         "data: {{\"type\":\"start\"}}\n\ndata: {{\"type\":\"text-start\",\"id\":\"t\"}}\n\n\

@@ -17,7 +17,7 @@ pub(crate) struct SentRequest {
     pub(crate) body: Vec<u8>,
 }
 
-/// What a client sent, in its order.
+/// The requests of a client, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<SentRequest>>>);
 

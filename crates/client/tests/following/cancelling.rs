@@ -6,7 +6,7 @@ use twentyfirst_client::{FollowPolicy, Run, RunEnd};
 
 use crate::support::{STORY, Scene, each, read, read_some};
 
-/// The run was cancelled, and whoever reads it is told so; what came before stays.
+/// Checks that the run was cancelled, that its reader sees so, and that earlier content stays.
 async fn assert_cancelled(scene: &Scene, run: &mut Run) {
     let outcome = run.outcome().await;
     assert!(matches!(outcome.end, RunEnd::Cancelled), "{outcome:?}");
@@ -22,7 +22,7 @@ async fn assert_cancelled(scene: &Scene, run: &mut Run) {
 }
 
 #[tokio::test]
-async fn while_it_is_read() {
+async fn a_run_is_cancelled_while_it_is_read() {
     each(
         [
             FollowPolicy::wait(),

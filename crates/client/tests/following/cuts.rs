@@ -6,11 +6,11 @@ use twentyfirst_local_relay::Fault;
 
 use crate::support::{STORY, Scene, each, pause, read};
 
-/// With nothing of the body, within events and behind them, within a character.
+/// Cuts before the body, within and after events, and within a character.
 const PLACES: [u64; 7] = [0, 1, 70, 123, 350, 517, 1234];
 
 #[tokio::test]
-async fn what_is_missing_behind_a_cut_is_taken_from_the_stored_answer() {
+async fn the_part_after_a_cut_comes_from_the_stored_answer() {
     each(PLACES, |bytes| async move {
         let scene = Scene::new(FollowPolicy::wait());
         let cut = scene.inject(Fault::cut_after(bytes));
@@ -57,7 +57,7 @@ async fn a_stream_that_is_cut_is_opened_again() {
 }
 
 #[tokio::test]
-async fn who_reads_chunks_or_the_message_need_not_know() {
+async fn readers_of_chunks_and_messages_do_not_notice_a_cut() {
     let scene = Scene::new(FollowPolicy::wait());
     let cuts = scene.inject(Fault::cut_after(350).times(3));
 
@@ -74,7 +74,7 @@ async fn who_reads_chunks_or_the_message_need_not_know() {
     let mut run = scene.run().await;
     assert_eq!(run.text().await.unwrap(), STORY);
 
-    // Nobody reads for a while, and everything happens meanwhile.
+    // Nothing is read for a while, during which all of it happens.
     let mut run = scene.run().await;
     pause(900).await;
     assert_eq!(run.message().await.unwrap().text(), STORY);

@@ -1,4 +1,4 @@
-//! What a run comes to, however its end is learned.
+//! Outcomes of runs, for each way in which an end is learned.
 
 use twentyfirst_client::protocol::runs::MessageState;
 use twentyfirst_client::{FollowPolicy, RunEnd};
@@ -26,7 +26,7 @@ fn failure(end: &RunEnd) -> &str {
 }
 
 #[tokio::test]
-async fn a_run_that_fails_is_failed_and_has_not_the_answer_of_an_earlier_turn() {
+async fn a_failed_run_does_not_get_the_answer_of_an_earlier_turn() {
     each(
         [
             (FollowPolicy::wait(), 0),

@@ -8,10 +8,10 @@
 mod cancelling;
 mod cuts;
 mod ends;
-mod looks;
 mod random;
 mod refusals;
 mod resuming;
 mod sessions;
+mod shared_lists;
 mod silence;
 mod support;

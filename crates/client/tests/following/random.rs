@@ -29,7 +29,7 @@ const RUNS: u64 = 60;
 const SEED: u64 = 8_209_602_313_408_074_159;
 const AT_ONCE: usize = 10;
 
-/// What each schedule has at least one of, in turn.
+/// The faults of which each schedule has at least one, in turn.
 const FAULTS: [&str; 16] = [
     "silence",
     "dead runtime",
@@ -50,7 +50,7 @@ const FAULTS: [&str; 16] = [
 ];
 
 #[test]
-fn whatever_happens_nothing_is_lost_in_silence_and_nothing_comes_twice() {
+fn nothing_is_lost_silently_or_delivered_twice() {
     let seed = number("FOLLOWING_SEED").unwrap_or(SEED);
     let runs = number("FOLLOWING_RUNS").unwrap_or(RUNS);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -148,7 +148,7 @@ impl Random {
     }
 }
 
-/// What an agent says.
+/// The script of an agent.
 #[derive(Debug, Clone)]
 enum Step {
     Text(Vec<String>),
@@ -170,7 +170,7 @@ enum Way {
 enum Start {
     Here,
     Background,
-    /// Followed by what a row tells, after so many milliseconds.
+    /// Followed from its stored row, after this many milliseconds.
     Elsewhere(u64),
 }
 
@@ -195,7 +195,7 @@ struct Schedule {
     neighbour: Neighbour,
 }
 
-/// Why a schedule failed, and what its run told.
+/// The reason why a schedule failed, and the events of its run.
 struct Failed {
     why: String,
     told: String,
@@ -311,7 +311,7 @@ impl Schedule {
         faults.any(|(fault, struck)| *fault == name && struck.struck() > 0)
     }
 
-    /// What it was, to be counted.
+    /// Plays the schedule. Returns the kinds of its result, for counting.
     async fn play(&self) -> Result<Vec<String>, Failed> {
         let schedule = self.clone();
         let agent = Agent::new(move |run: twentyfirst_local_relay::Run| {
@@ -522,7 +522,7 @@ impl Schedule {
         }
     }
 
-    /// What there is to say, in texts and in reasoning.
+    /// Returns the complete text and the complete reasoning.
     fn truth(&self) -> [String; 2] {
         let mut truth = [String::new(), String::new()];
         for step in &self.steps {
@@ -536,7 +536,7 @@ impl Schedule {
         truth
     }
 
-    /// What was delivered is the truth, in its order, nothing of it twice, and what is missing is at a gap.
+    /// Checks that the delivered parts are in order and delivered once, and that parts are missing only at a gap.
     fn judge_told(&self, told: &Told) -> Result<(), String> {
         let truths = self.truth();
         let mut rest = [&truths[0][..], &truths[1][..]];
@@ -675,7 +675,7 @@ impl Schedule {
     }
 }
 
-/// What was delivered never disappears.
+/// Checks that delivered content never disappears from the message.
 fn holds_all(message: &UiMessage, told: &Told) -> Result<(), String> {
     let text = message.text();
     match text == told.text() {
@@ -724,7 +724,7 @@ fn steps(random: &mut Random) -> Vec<Step> {
             steps.push(Step::Pause(random.within(10, 250)));
         }
     }
-    // So that whoever is cut off at once can still come back.
+    // So that a reader that is cut off at once can still reconnect.
     steps.push(Step::Pause(random.within(100, 500)));
     let length = random.within(3, 9);
     steps.push(Step::Text(words(random, length)));

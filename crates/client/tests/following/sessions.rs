@@ -44,7 +44,7 @@ async fn a_run_that_is_dropped_goes_on_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn after_a_restart_a_run_is_followed_with_what_its_row_tells() {
+async fn after_a_restart_a_run_is_followed_from_its_stored_row() {
     each(
         [FollowPolicy::wait(), FollowPolicy::live()],
         |follow| async move {
@@ -147,7 +147,7 @@ async fn a_session_does_not_run_twice_at_once() {
     assert!(!error.maybe_sent() && error.created().is_empty());
     scene.sent.assert_once();
 
-    // Beside it in the same sandbox, and behind it.
+    // In another thread of the same sandbox, and after the first run.
     let beside = session.new_thread().run("Meanwhile?");
     let mut beside = scene.client.threads().start(beside).await.unwrap();
     assert_eq!(beside.sandbox_id(), run.sandbox_id());
@@ -165,7 +165,7 @@ async fn a_session_does_not_run_twice_at_once() {
 }
 
 #[tokio::test]
-async fn a_sandbox_that_was_made_for_a_run_that_cannot_start_is_deleted() {
+async fn a_sandbox_created_for_a_run_that_cannot_start_is_deleted() {
     // The chat is surely refused, or not reached.
     let chat = Fault::refuse(StatusCode::PAYMENT_REQUIRED).on::<SendMessages>();
     let thread = Fault::refuse(StatusCode::FORBIDDEN).on::<CreateThread>();
@@ -186,7 +186,7 @@ async fn a_sandbox_that_was_made_for_a_run_that_cannot_start_is_deleted() {
     })
     .await;
 
-    // Whether this one runs is not known, so it stays; and so does one that nobody wants deleted.
+    // It is not known whether this run goes on, so its sandbox stays. So does one that is not to be deleted.
     let unknown = Fault::refuse(StatusCode::INTERNAL_SERVER_ERROR).on::<SendMessages>();
     let refused = Fault::refuse(StatusCode::PAYMENT_REQUIRED).on::<SendMessages>();
     each(

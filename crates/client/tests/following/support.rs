@@ -14,7 +14,7 @@ use twentyfirst_client::{
 };
 use twentyfirst_local_relay::{Agent, Fault, Isolation, LocalRelay, LocalRelayBuilder};
 
-/// What the narrator says, a word each 15 ms. No two words are the same, so that one that came twice would be seen.
+/// The narrator's words, one every 15 ms. No two are the same, so that a repetition would be noticed.
 pub(crate) const STORY: &str = "Once upon a time 👩‍🚀 an agent worked in the sandbox, far away; every second its connection broke off, \
     and somebody asked 🔭 what had become of that answer.";
 
@@ -172,7 +172,7 @@ impl Sent {
     }
 }
 
-/// What a run has told.
+/// The events of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Told(pub(crate) Vec<RunEvent>);
 
@@ -229,7 +229,7 @@ impl Told {
         ids
     }
 
-    /// What happened, in its order; what came several times in a row is there once.
+    /// Returns the kinds of events in order. Repetitions in a row are listed once.
     pub(crate) fn moments(&self) -> Vec<String> {
         let mut moments: Vec<String> = self.0.iter().map(moment).collect();
         moments.dedup();

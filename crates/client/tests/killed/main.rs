@@ -77,7 +77,7 @@ impl Drop for Process {
 /// The ends that servers have written down.
 fn told(file: &Path) -> Vec<Told> {
     let text = fs::read_to_string(file).unwrap_or_default();
-    // A server may be killed while it writes a line: its end was not told then.
+    // A server may be killed while it writes a line: then the end was not reported.
     let whole = text
         .split_inclusive('\n')
         .filter(|line| line.ends_with('\n'));
@@ -86,7 +86,7 @@ fn told(file: &Path) -> Vec<Told> {
         .collect()
 }
 
-/// Waits until this holds of the ends that were told.
+/// Waits until the reported ends meet this condition.
 fn wait(file: &Path, is_it: impl Fn(&[Told]) -> bool) -> Vec<Told> {
     let begun = Instant::now();
     loop {
@@ -177,7 +177,7 @@ fn a_server_that_is_killed_in_the_middle_of_fifty_runs_loses_and_cancels_none() 
     fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Whether a turn of this conversation has begun.
+/// Returns whether a turn of this conversation has begun.
 async fn has_begun(client: &AgentClient, session: &Session) -> bool {
     let (sandbox, thread) = (session.sandbox_id.as_ref(), session.thread_id.as_ref());
     let threads = client.threads();

@@ -10,7 +10,7 @@ use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
 use twentyfirst_client::run_log::RedisLog;
 use twentyfirst_client::{AgentClient, Session};
 
-/// What a server is to do.
+/// The settings of a server.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Work {
     pub(crate) relay: String,
@@ -23,7 +23,7 @@ pub(crate) struct Work {
     pub(crate) sessions: Vec<Session>,
 }
 
-/// An end that was told.
+/// An end that was reported.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Told {
     pub(crate) id: String,

@@ -1,4 +1,4 @@
-//! How processes end: by themselves, killed, at their time limit, with their machine.
+//! Ends of processes: by themselves, killed, at their time limit, with their machine.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use twentyfirst_client::protocol::processes::{ProcessError, ProcessState};
 use crate::{World, connect, read};
 
 #[tokio::test]
-async fn a_killed_process_ends_with_its_group_and_all_waiters_are_told() {
+async fn a_killed_process_ends_with_its_group_and_all_waiters_get_its_status() {
     let world = World::new().await;
     let process = world
         .client
@@ -46,7 +46,7 @@ async fn a_killed_process_ends_with_its_group_and_all_waiters_are_told() {
 }
 
 #[tokio::test]
-async fn what_ignores_sigterm_is_killed_after_the_grace_time() {
+async fn a_process_that_ignores_sigterm_is_killed_after_the_grace_time() {
     let world = World::new().await;
     let sandboxes = world.client.sandboxes();
     let stubborn = "trap '' TERM; echo ready; sleep 601; sleep 602";
@@ -135,7 +135,7 @@ async fn a_time_limit_ends_a_process() {
     assert_eq!(status.to_string(), "signal 15 after its time limit");
     assert_eq!(read(process.output()).await.0, "begun\n");
 
-    // What ends before is not touched, and nobody goes on waiting for it.
+    // A process that ends earlier is not touched, and its supervisor stops waiting.
     let quick = sandboxes
         .spawn(&world.id, "true")
         .timeout(Duration::from_secs(601));
@@ -145,7 +145,7 @@ async fn a_time_limit_ends_a_process() {
 }
 
 #[tokio::test]
-async fn a_process_whose_supervisor_is_gone_is_gone_and_what_is_left_can_be_killed() {
+async fn a_process_whose_supervisor_is_gone_is_gone_and_its_rest_can_be_killed() {
     let world = World::new().await;
     let process = world
         .client
@@ -176,7 +176,7 @@ async fn a_process_whose_supervisor_is_gone_is_gone_and_what_is_left_can_be_kill
 }
 
 #[tokio::test]
-async fn a_number_that_was_given_again_is_not_taken_for_the_process() {
+async fn a_reused_pid_is_not_taken_for_the_process() {
     let world = World::new().await;
     let process = world
         .client

@@ -8,7 +8,7 @@ use twentyfirst_local_relay::Fault;
 
 use crate::{World, connect, read};
 
-/// Lines of ten bytes, each of which says where it stands.
+/// Lines of ten bytes that contain their own position.
 const LINE: u64 = 10;
 const LENGTH: u64 = 100_000_000;
 const FIRST: u64 = 100_000_000;
@@ -17,7 +17,7 @@ const FIRST: u64 = 100_000_000;
 const WRITE: &str = "for i in 0 1 2 3 4 5 6 7 8 9; do \
     seq $((100000000 + i * 1000000)) $((100000000 + i * 1000000 + 999999)); echo burst $i >&2; sleep 0.2; done";
 
-/// What stands at this offset.
+/// Returns the expected byte at this offset.
 fn expected(offset: u64, length: usize) -> Vec<u8> {
     let first = FIRST + offset / LINE;
     let last = FIRST + (offset + length as u64) / LINE;
@@ -26,7 +26,7 @@ fn expected(offset: u64, length: usize) -> Vec<u8> {
     text.into_bytes()[from..from + length].to_vec()
 }
 
-/// Reads standard output from an offset, to its end or for so many chunks; the offset then.
+/// Reads standard output from an offset, to its end or for this many chunks. Returns the offset reached.
 async fn read_on(process: &Process, offset: u64, chunks: usize) -> u64 {
     let mut output = process.stdout_from(offset);
     let mut at = offset;
@@ -106,7 +106,7 @@ async fn both_streams_are_apart_and_their_bytes_are_as_they_were_written() {
     assert!(output.exit_status().unwrap().success());
     assert_eq!(output.offsets().stdout, Some(stdout.len() as u64));
 
-    // From the middle, and from behind the end.
+    // From the middle, and from beyond the end.
     assert_eq!(read_from(&process, 7).await, b"\xc3\xa4\n");
     assert_eq!(read_from(&process, 1_000_000).await, b"");
 }

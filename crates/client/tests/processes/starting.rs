@@ -97,7 +97,7 @@ async fn spawns_with_one_id_start_one_process() {
 }
 
 #[tokio::test]
-async fn a_spawn_whose_response_is_lost_is_tried_again_and_starts_nothing_twice() {
+async fn a_spawn_whose_response_is_lost_is_retried_and_starts_one_process() {
     let world = World::new().await;
     let lost = Fault::cut_after(0).on::<Exec>().times(2);
     world.relay.inject(lost.clone());
@@ -160,7 +160,7 @@ async fn values_of_variables_are_in_no_file_and_in_no_error() {
         .await
         .unwrap();
     assert_eq!(world.exec("grep -rl s3cr3t-valu[e] ~ ; true").await, "");
-    // The command has it, and nobody has it as an argument.
+    // The command has the value, and no process has it as an argument.
     let arguments = "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c s3cr3t-valu[e]; true";
     assert_eq!(world.exec(arguments).await, "0");
     process.kill().await.unwrap();
@@ -186,7 +186,7 @@ async fn values_of_variables_are_in_no_file_and_in_no_error() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_not_there_is_the_relays_error() {
+async fn a_missing_directory_is_the_relays_error() {
     let world = World::new().await;
     let spawn = world
         .client
@@ -246,7 +246,7 @@ async fn processes_are_listed_until_they_are_removed() {
 }
 
 #[tokio::test]
-async fn the_probe_tells_that_processes_live_on_here_and_leaves_nothing() {
+async fn the_probe_finds_that_processes_outlive_calls_and_leaves_nothing() {
     let world = World::new().await;
     let sandboxes = world.client.sandboxes();
     assert!(sandboxes.can_spawn(&world.id).await.unwrap());
@@ -254,7 +254,7 @@ async fn the_probe_tells_that_processes_live_on_here_and_leaves_nothing() {
     assert_eq!(world.exec("pgrep -fc 'sleep 6[0]'; true").await, "0");
 }
 
-/// What a task takes.
+/// Checks that the futures can be spawned as tasks.
 #[test]
 fn futures_can_be_spawned() {
     fn is_task<T: Future + Send + 'static>(_: impl FnOnce(twentyfirst_client::Process) -> T) {}

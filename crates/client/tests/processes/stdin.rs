@@ -55,7 +55,7 @@ async fn long_input_arrives_once_though_responses_are_lost() {
 }
 
 #[tokio::test]
-async fn input_that_is_not_taken_is_refused() {
+async fn input_for_a_process_that_takes_none_is_refused() {
     let world = World::new().await;
     let sandboxes = world.client.sandboxes();
     // It reads the end at once.

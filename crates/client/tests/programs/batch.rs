@@ -39,13 +39,13 @@ fn program() {
     std::process::exit(i32::from(done.is_err()));
 }
 
-/// What the agent was asked.
+/// The prompts that the agent received.
 #[derive(Default)]
 struct Seen {
     prompts: Mutex<Vec<String>>,
     under_way: AtomicUsize,
     most: AtomicUsize,
-    /// Whether there is something that the agent does not know.
+    /// Whether the agent fails the prompt 13.
     is_ignorant: AtomicBool,
 }
 
@@ -102,7 +102,7 @@ fn lines(file: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Waits for so many lines.
+/// Waits for this many lines.
 fn wait(file: &str, count: usize) {
     let begun = Instant::now();
     while lines(file).len() < count {
@@ -111,7 +111,7 @@ fn wait(file: &str, count: usize) {
     }
 }
 
-/// How many sandboxes the lines name, none of which is there any more.
+/// Returns the number of sandboxes in the lines, and checks that all of them are gone.
 fn deleted_sandboxes(relay: &LocalRelay, lines: &[Value]) -> usize {
     let client = AgentClient::builder().api_key(relay.api_key());
     let client = client.base_url(relay.url()).build().unwrap();

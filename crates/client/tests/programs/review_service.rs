@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// Whether the sandbox of a review is gone at the relay.
+    /// Returns whether the sandbox of a review is gone at the relay.
     fn is_deleted(&self, review: &Value) -> bool {
         let client = AgentClient::builder().api_key(self.relay.api_key());
         let client = client.base_url(self.relay.url()).build().unwrap();
@@ -264,12 +264,12 @@ fn reviews_survive_a_kill_and_none_is_doubled() {
 }
 
 #[test]
-fn what_was_not_sent_before_a_kill_fails_and_its_sandbox_goes() {
+fn a_review_not_sent_before_a_kill_fails_and_its_sandbox_is_deleted() {
     let mut world = World::new("reviews-unsent");
     let id = world.begin("What is it?");
     let review = world.end(&id);
     drop(world.service.take());
-    // As it stands just before the run is sent, and before the thread is made.
+    // The rows just before the run is sent, and before the thread is created.
     let database = rusqlite::Connection::open(world.folder.file("reviews.db")).unwrap();
     let client = AgentClient::builder().api_key(world.relay.api_key());
     let client = client.base_url(world.relay.url()).build().unwrap();
@@ -405,7 +405,7 @@ fn each_refusal_has_its_status() {
 }
 
 #[test]
-fn a_relay_that_is_not_there_is_a_bad_gateway() {
+fn an_unreachable_relay_is_a_bad_gateway() {
     let mut world = World::new("reviews-gone");
     let other = LocalRelay::start().unwrap();
     let gone = std::mem::replace(&mut world.relay, other);

@@ -26,13 +26,13 @@ use crate::process::{Folder, Process, arguments};
 
 const PROMPTS: usize = 40;
 
-/// What is killed early begins so many more than are open.
+/// Each worker runs this many prompts more at once than the one before, so that it begins new ones before it is killed.
 const AT_ONCE: usize = 4;
 
-/// The kill of the one that lives until it has adopted what those before have left, or almost.
+/// The kill of the worker that lives until it has taken over all, or nearly all, runs of those before it.
 const ADOPTING: usize = 7;
 
-/// What an answer costs.
+/// The cost of an answer.
 const USD: f64 = 0.25;
 
 const PROGRAM: &str = "worker::program";
@@ -197,7 +197,7 @@ fn done(journal: &str) -> Vec<Value> {
     lines(journal, "done")
 }
 
-/// How often each prompt stands in a thread of the sandboxes.
+/// Returns how many times each prompt is in a thread of the sandboxes.
 fn turns(relay: &LocalRelay, journal: &str) -> BTreeMap<String, usize> {
     let client = AgentClient::builder().api_key(relay.api_key());
     let client = client.base_url(relay.url()).build().unwrap();

@@ -1,4 +1,4 @@
-//! A stand-in for an OpenTelemetry collector on loopback, and what it was sent over OTLP.
+//! A stand-in for an OpenTelemetry collector on loopback, with the data that it received over OTLP.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -185,7 +185,7 @@ fn span(span: &Value) -> Span {
     }
 }
 
-/// What of a run and its tools came over the wire, with ids, times and sizes masked.
+/// Returns the exported spans of a run and its tools, with ids, times and sizes masked.
 pub(crate) fn shown(spans: &[Span]) -> String {
     let mut text = String::new();
     for span in spans {

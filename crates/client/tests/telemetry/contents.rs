@@ -1,4 +1,4 @@
-//! What is said stands in spans only where that is asked for.
+//! Spans have contents only if that is enabled.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn json(span: &Span, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn contents_are_told_where_they_are_asked_for_and_the_key_is_masked() {
+async fn contents_are_traced_if_enabled_and_the_key_is_masked() {
     let collector = Collector::start();
     let relay = relay();
     let client = builder(&relay).trace_contents().build().unwrap();

@@ -13,7 +13,7 @@ use crate::collector::Collector;
 use crate::metrics::Exporter;
 use crate::support::{answered, builder, relay};
 
-/// What the conventions call required of a span, or conditionally required where the condition is met here.
+/// The attributes that the conventions require of a span, or conditionally require under a condition that is met here.
 const REQUIRED: [(&str, &[&str]); 2] = [
     (
         "invoke_agent",
@@ -86,7 +86,7 @@ async fn spans_have_what_the_conventions_require_and_no_names_that_they_do_not_k
         let is_known = KNOWN.contains(&name.as_str()) || name.starts_with("twentyfirst.");
         assert!(is_known, "{name}");
     }
-    // Everything that the module promises was told.
+    // All metrics that the module documents were reported.
     let told = told
         .iter()
         .filter(|name| name.starts_with("gen_ai."))

@@ -29,7 +29,7 @@ fn ends(collector: &Collector) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn runs_that_go_wrong_say_how_in_a_word_and_nothing_else() {
+async fn failed_runs_have_an_error_type_and_no_description() {
     let collector = Collector::start();
     let relay = relay();
     let client = connect(&relay);
@@ -80,7 +80,7 @@ async fn a_run_that_is_cancelled_lost_or_dropped_has_a_span_that_says_so() {
 }
 
 #[tokio::test]
-async fn who_takes_the_text_and_goes_has_read_the_end() {
+async fn a_reader_of_the_text_alone_has_read_the_end() {
     let collector = Collector::start();
     let relay = relay();
     let mut run = connect(&relay)

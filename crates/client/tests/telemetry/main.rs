@@ -1,4 +1,4 @@
-//! What is told of runs: spans over OTLP at a collector, and metrics at an exporter.
+//! Telemetry of runs: spans over OTLP at a collector, and metrics at an exporter.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -7,7 +7,7 @@ use twentyfirst_local_relay::{Fault, LocalRelay};
 
 use crate::support::{answered, connect, relay, subscribe};
 
-/// An exporter that hears what is told on the thread of a test.
+/// An exporter for the metrics that are reported on the thread of a test.
 pub(crate) struct Exporter {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
@@ -79,7 +79,7 @@ fn runs_are_counted_with_their_ends_tools_tokens_and_costs() {
 }
 
 #[test]
-fn a_run_is_active_from_its_first_request_until_nobody_reads_it() {
+fn a_run_is_active_from_its_first_request_until_reading_stops() {
     let exporter = Exporter::new();
     let active = |count: u32| {
         let line = format!("twentyfirst_runs_active{{gen_ai_agent_name=\"slow\"}} {count}\n");
@@ -99,7 +99,7 @@ fn a_run_is_active_from_its_first_request_until_nobody_reads_it() {
 }
 
 #[test]
-fn what_is_measured_is_described_with_its_unit() {
+fn metrics_are_described_with_their_units() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
         drop(answered(&client, "slow").await);
@@ -112,7 +112,7 @@ fn what_is_measured_is_described_with_its_unit() {
 }
 
 #[test]
-fn attempts_that_are_not_the_first_are_counted_by_their_route() {
+fn retries_are_counted_by_route() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
         let sandbox = client.sandboxes().create("slow").await.unwrap();

@@ -53,7 +53,7 @@ async fn a_run_is_one_span_with_those_of_its_tools_and_requests_in_it() {
 }
 
 #[tokio::test]
-async fn it_is_a_child_of_the_span_that_is_entered() {
+async fn the_span_of_a_run_is_a_child_of_the_current_span() {
     let collector = Collector::start();
     let relay = relay();
     let client = connect(&relay);
@@ -80,7 +80,7 @@ async fn it_is_a_child_of_the_span_that_is_entered() {
 }
 
 #[tokio::test]
-async fn a_span_ends_when_what_it_tells_has_ended_whatever_is_held_or_open_in_it() {
+async fn a_span_ends_with_its_run_whatever_is_still_held_or_open() {
     let collector = Collector::start();
     let relay = relay();
     let run = answered(&connect(&relay), "delegating").await;

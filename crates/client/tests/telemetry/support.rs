@@ -77,7 +77,7 @@ async fn review(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>
     Ok(())
 }
 
-/// Has a sub-agent whose tool goes on behind the end of its task.
+/// An agent with a sub-agent whose tool goes on after the end of its task.
 async fn delegate(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let pause = || tokio::time::sleep(Duration::from_millis(20));
     run.send(ToolInputAvailable::new("toolu_1", "Task")).await;

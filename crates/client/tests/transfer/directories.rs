@@ -68,7 +68,7 @@ fn odd() -> tree::Tree {
 }
 
 #[tokio::test]
-async fn what_goes_up_comes_down_equal() {
+async fn uploads_and_downloads_are_equal() {
     let world = world().await;
     tree::write(&world.path("up"), &odd());
     for to in ["/home/user/odd ' name\n", "-relative to root/deep"] {
@@ -89,7 +89,7 @@ async fn what_goes_up_comes_down_equal() {
     open_up(&world.path("up"));
 }
 
-/// Makes directories removable for whoever runs the tests.
+/// Makes directories removable for the user who runs the tests.
 fn open_up(dir: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
@@ -146,7 +146,7 @@ async fn an_upload_adds_to_what_is_there() {
 }
 
 #[tokio::test]
-async fn what_is_left_out() {
+async fn exclusions_and_filters_apply_in_both_directions() {
     let world = world().await;
     let names = [
         "keep",
@@ -223,7 +223,7 @@ async fn what_is_left_out() {
 }
 
 #[tokio::test]
-async fn progress_is_told_from_the_first_byte_to_the_last() {
+async fn progress_is_reported_from_the_first_byte_to_the_last() {
     let world = world().await;
     let up = tree([
         ("a", file(vec![1; 300_000], 0o644)),
@@ -273,7 +273,7 @@ async fn progress_is_told_from_the_first_byte_to_the_last() {
 type Make<'a> = &'a dyn Fn(&Path);
 
 #[tokio::test]
-async fn what_cannot_be_kept_is_refused_by_name_before_anything_is_sent() {
+async fn unsupported_entries_are_refused_by_name_before_anything_is_sent() {
     let world = world().await;
     let fifo = |path: &Path| {
         let made = std::process::Command::new("mkfifo")
@@ -354,7 +354,7 @@ async fn what_cannot_be_kept_is_refused_by_name_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn what_a_sandbox_has_that_cannot_be_kept_is_refused_by_name() {
+async fn unsupported_entries_of_a_sandbox_are_refused_by_name() {
     let world = world().await;
     let cases = [
         (
@@ -415,7 +415,7 @@ async fn limits_hold() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_there_is_not_touched() {
+async fn an_existing_directory_is_not_touched() {
     let world = world().await;
     world.run("mkdir d; echo new > d/a").await;
     let down = world.path("down");
@@ -430,9 +430,9 @@ async fn a_directory_that_is_there_is_not_touched() {
     assert!(!error.maybe_sent());
     assert_eq!(
         chain(&world, &error),
-        "[dir]/down is there already and is not empty: choose another path or remove it first"
+        "[dir]/down exists and is not empty: choose another path or remove it first"
     );
-    // An empty one is as good as none, also behind a link.
+    // An empty directory is accepted like a missing one, even through a link.
     fs::remove_file(down.join("mine")).unwrap();
     std::os::unix::fs::symlink(&down, world.path("link")).unwrap();
     let link = world
@@ -444,7 +444,7 @@ async fn a_directory_that_is_there_is_not_touched() {
 }
 
 #[tokio::test]
-async fn what_fails_in_the_sandbox_says_why() {
+async fn failures_in_the_sandbox_have_their_reason() {
     let world = world().await;
     fs::create_dir(world.path("up")).unwrap();
     fs::write(world.path("up/a"), "").unwrap();
@@ -515,7 +515,7 @@ the cable was pulled"
 }
 
 #[tokio::test]
-async fn a_future_that_is_dropped_leaves_nothing_here() {
+async fn a_dropped_future_leaves_nothing_on_this_machine() {
     let world = world().await;
     world.run("mkdir d; head -c 50000000 /dev/zero > d/a").await;
     let (started, mut start) = tokio::sync::mpsc::unbounded_channel();

@@ -70,7 +70,7 @@ async fn progress_of_files() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_refused() {
+async fn a_path_that_is_not_a_file_is_refused() {
     let world = world().await;
     let up = |name: &str| {
         world
@@ -175,7 +175,7 @@ async fn a_download_replaces_what_was_there_only_when_it_is_complete() {
     assert!(world.path("link").is_symlink());
 }
 
-/// A client whose responses break off after so many bytes.
+/// A client whose responses are cut off after this many bytes.
 pub(crate) fn cut(world: &World, after: usize) -> AgentClient {
     let http = SharedTransport::new(twentyfirst_client::transport::HttpTransport::new().unwrap());
     let transport = from_fn(move |request| {
@@ -247,7 +247,7 @@ async fn texts_are_written_in_as_many_requests_as_they_need() {
 }
 
 #[tokio::test]
-async fn an_error_tells_what_was_written_before() {
+async fn an_error_lists_the_files_written_before() {
     let world = world().await;
     world.run("mkdir directory").await;
     let large = "x".repeat(6_000_000);
@@ -271,7 +271,7 @@ async fn an_error_tells_what_was_written_before() {
     assert_eq!(written, ["a", "b"]);
     let text = error.to_string();
     assert!(
-        text.ends_with("(files written before: 2, the last of them b)"),
+        text.ends_with("(files written before: 2, the last one b)"),
         "{text}"
     );
     assert!(!world.files().exists(&world.sandbox, "c").await.unwrap());
@@ -286,7 +286,7 @@ async fn an_error_tells_what_was_written_before() {
     assert!(!world.files().exists(&world.sandbox, "e").await.unwrap());
 }
 
-/// What is uploaded is not held: a file that is much longer than what may wait in between.
+/// An upload is not held in memory: the file is much longer than the buffers in between.
 #[tokio::test]
 async fn a_file_is_read_only_as_far_as_it_is_sent() {
     let dir = tempfile::tempdir().unwrap();

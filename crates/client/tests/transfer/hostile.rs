@@ -48,7 +48,7 @@ impl Hostile {
     }
 }
 
-/// What unpacking says, and what is there then besides the target: nothing may be.
+/// Returns the result of unpacking, and checks that nothing exists besides the target.
 fn unpack(archive: &[u8]) -> Result<Vec<String>, String> {
     let outer = tempfile::tempdir().unwrap();
     let outside = outer.path().join("outside");
@@ -137,13 +137,16 @@ fn nothing_leaves_the_directory() {
         ),
         (
             file().symlink("l", "real").file("l", "x"),
-            "the archive has l twice",
+            "the archive contains l twice",
         ),
         (
             file().dir("a").symlink("l", "a").dir("l"),
             "l would lead out of the directory: it leads through a link",
         ),
-        (file().dir("a").symlink("a", "."), "the archive has a twice"),
+        (
+            file().dir("a").symlink("a", "."),
+            "the archive contains a twice",
+        ),
         (
             file().hard_link("h", "../outside"),
             "h would lead out of the directory: it has `..` in it",
@@ -170,7 +173,7 @@ fn nothing_leaves_the_directory() {
         ),
         (
             file().hard_link("real", "real"),
-            "the archive has real twice",
+            "the archive contains real twice",
         ),
         (file().file("real/x", "x"), "real is not a directory"),
         (file().dir("real"), "real is not a directory"),
@@ -198,7 +201,7 @@ fn nothing_leaves_the_directory() {
 }
 
 #[test]
-fn what_is_no_file_is_refused() {
+fn a_path_that_is_not_a_file_is_refused() {
     for (kind, expected) in [
         (
             EntryType::Fifo,
@@ -227,7 +230,7 @@ fn what_is_no_file_is_refused() {
 }
 
 #[test]
-fn names_in_front_of_an_entry() {
+fn names_before_an_entry() {
     let long =
         |name: &[u8]| Hostile::new().entry(EntryType::GNULongName, b"././@LongLink", b"", name);
     let pax = |records: &[u8]| Hostile::new().entry(EntryType::XHeader, b"pax", b"", records);
@@ -293,7 +296,7 @@ fn names_in_front_of_an_entry() {
 }
 
 #[test]
-fn an_archive_that_is_cut_anywhere_is_none() {
+fn an_archive_that_is_cut_anywhere_is_refused() {
     let archive = Hostile::new()
         .dir("d")
         .file("d/a", &"x".repeat(700))
@@ -343,7 +346,7 @@ fn an_archive_without_end_ends_at_its_limits() {
 }
 
 #[test]
-fn setuid_does_not_travel() {
+fn setuid_is_not_transferred() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("to");

@@ -53,7 +53,7 @@ impl World {
         self.dir.path().join(name)
     }
 
-    /// What a command prints in the sandbox, which succeeds.
+    /// Returns the output of a command in the sandbox, which must succeed.
     async fn run(&self, command: &str) -> String {
         let exec = Exec::new(&self.sandbox, command).cwd("/home/user");
         let output = self.client.execute(&exec).await.unwrap();
@@ -72,7 +72,7 @@ impl World {
         );
     }
 
-    /// What is in the test's directory; nothing of a transfer has remained.
+    /// Returns the contents of the test's directory, and checks that no transfer left anything.
     fn here(&self) -> Vec<String> {
         let listing = std::fs::read_dir(self.dir.path()).unwrap();
         let mut names: Vec<_> = listing
@@ -106,7 +106,7 @@ async fn eventually(mut is_so: impl FnMut() -> bool) {
     panic!("this does not happen");
 }
 
-/// What is told of progress, which changes the length of this file meanwhile.
+/// Returns a progress function that changes the length of this file during the transfer.
 fn becomes(path: PathBuf, length: u64) -> impl FnMut(&Progress<'_>) + Send + 'static {
     move |_| {
         let file = fs::OpenOptions::new().write(true).open(&path).unwrap();

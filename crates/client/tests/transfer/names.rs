@@ -88,7 +88,7 @@ fn any_tree() -> impl Strategy<Value = (Tree, bool)> {
 }
 
 #[test]
-fn what_goes_up_comes_down_equal_or_is_refused_before_anything_is_sent() {
+fn a_name_is_transferred_unchanged_or_refused_before_anything_is_sent() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -131,7 +131,7 @@ fn what_goes_up_comes_down_equal_or_is_refused_before_anything_is_sent() {
     runtime.block_on(world.assert_clean());
 }
 
-/// Makes everything removable for whoever runs the tests.
+/// Makes everything removable for the user who runs the tests.
 fn open_up(dir: &std::path::Path) {
     if dir.exists() {
         let opened = std::process::Command::new("chmod")

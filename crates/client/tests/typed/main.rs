@@ -14,12 +14,12 @@ use twentyfirst_local_relay::{Agent, LocalRelay, Run};
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 struct Report {
-    /// How many bugs there are.
+    /// The number of bugs.
     bugs: u32,
     files: Vec<String>,
 }
 
-/// What the agent was asked, turn by turn.
+/// The questions that the agent received, turn by turn.
 type Asked = Arc<Mutex<Vec<String>>>;
 
 /// An agent that says these things, one a turn: several texts each, and `!` in place of a failure.
@@ -87,14 +87,14 @@ async fn an_answer_is_a_value_with_the_facts_of_its_run() {
     assert!(answer.text.starts_with("Let me look.\n```json"));
     assert!(answer.outcome.is_success());
 
-    // The schema is in the turn, behind what the user has said, with the comments of the type.
+    // The schema is in the turn after the user's text, with the comments of the type.
     let asked = asked.lock().unwrap().clone();
     assert!(
         asked[0].starts_with("How many bugs are there?\n"),
         "{asked:?}"
     );
     assert!(
-        asked[0].contains(r#""description":"How many bugs there are.""#),
+        asked[0].contains(r#""description":"The number of bugs.""#),
         "{asked:?}"
     );
 
@@ -152,7 +152,7 @@ async fn without_a_value_the_error_has_both_answers_and_what_they_cost() {
     let created = error.created().sandbox_id.clone().unwrap();
     assert_eq!(
         error.to_string().split(" (sandbox").next().unwrap(),
-        "the agent gave no value of the type that was asked for, and none when it was asked again: \
+        "the agent gave no value of the requested type, even when asked again: \
          the JSON in the answer is invalid: trailing comma at line 1 column 12"
     );
     assert!(error.to_string().contains(created.as_str()));
@@ -194,7 +194,7 @@ async fn a_run_that_fails_is_not_repaired() {
 }
 
 #[tokio::test]
-async fn what_would_be_refused_is_found_out_before_a_sandbox_is_paid_for() {
+async fn an_invalid_run_is_refused_before_a_sandbox_is_created() {
     let (_relay, client, asked) = agent(&[]);
     let empty = StartRun::new("reviewer", " ");
     let no_turns = StartRun::new("reviewer", "x").options(RunOptions::new().max_turns(0));
@@ -214,7 +214,7 @@ async fn what_would_be_refused_is_found_out_before_a_sandbox_is_paid_for() {
 }
 
 #[tokio::test]
-async fn a_schema_by_hand_needs_no_derive() {
+async fn a_hand_written_schema_needs_no_derive() {
     let (_relay, client, asked) = agent(&[&["[1, 2]"]]);
     let schema = json!({"type": "array", "items": {"type": "integer"}});
     let run = client.threads().run("reviewer", "Count.");
@@ -224,7 +224,7 @@ async fn a_schema_by_hand_needs_no_derive() {
 }
 
 #[tokio::test]
-async fn it_is_a_call_like_others() {
+async fn a_typed_run_is_a_call_like_others() {
     let (_relay, client, _) = agent(&[&["{\"bugs\": 0, \"files\": []}"]]);
     let run = ask(&client)
         .name("count")

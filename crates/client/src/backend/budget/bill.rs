@@ -6,20 +6,20 @@ use futures_channel::oneshot;
 use twentyfirst_protocol::threads::Usage;
 use twentyfirst_transport::Runtime;
 
-use super::budgets::{Erased, LONGEST_CALL, Silent};
+use super::budgets::{Erased, LONGEST_CALL, TimedOut};
 use super::{Payer, RunCost};
 use crate::backend::on_error::OnError;
 use crate::backend::within::within;
 use crate::error::Error;
 
-/// How long to wait before a budget is told again: at first, and at most.
+/// The delays before a budget is called again: the first one, doubling up to the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long it is tried to tell a budget.
+/// The time after which calling a budget is given up.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
-/// Who is to be told what a run has cost.
+/// The cost of a run, to be delivered to the budgets.
 #[derive(Clone)]
 pub(in crate::backend) struct Bill {
     budgets: Vec<Arc<dyn Erased>>,
@@ -29,8 +29,9 @@ pub(in crate::backend) struct Bill {
     payer: Payer,
 }
 
-/// Ready when each budget was told, or could not be at once. Then it is tried further, also where this is dropped.
-pub(in crate::backend) type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Completes when each budget has accepted the cost, or has failed once. After a failure a task goes on retrying, even if this is
+/// dropped.
+pub(in crate::backend) type Delivery = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Bill {
     pub(super) fn new(
@@ -49,54 +50,55 @@ impl Bill {
         }
     }
 
-    /// The runtime on which budgets are told.
+    /// Returns the runtime on which the budgets are called.
     pub(in crate::backend) fn runtime(&self) -> &Arc<dyn Runtime> {
         &self.runtime
     }
 
-    /// Tells each budget what the run has cost.
-    pub(in crate::backend) fn tell(self, usage: Usage) -> Telling {
+    /// Delivers the cost of the run to each budget.
+    pub(in crate::backend) fn deliver(self, usage: Usage) -> Delivery {
         let cost = RunCost::new(self.run, self.payer, usage);
-        let mut told = Vec::new();
+        let mut first_results = Vec::new();
         for budget in self.budgets {
-            let (tell, first) = oneshot::channel();
-            told.push(first);
+            let (sender, first) = oneshot::channel();
+            first_results.push(first);
             let (runtime, on_error) = (Arc::clone(&self.runtime), self.on_error.clone());
-            let telling = until_told(budget, runtime, on_error, cost.clone(), tell);
-            self.runtime.spawn(Box::pin(telling));
+            let delivery = deliver_to(budget, runtime, on_error, cost.clone(), sender);
+            // A task for each budget: one that hangs must not delay the others.
+            self.runtime.spawn(Box::pin(delivery));
         }
         Box::pin(async move {
-            for first in told {
-                // Where the task has failed, it says nothing.
+            for first in first_results {
+                // An error means that the task is gone, so there is nothing left to wait for.
                 let _ = first.await;
             }
         })
     }
 }
 
-async fn until_told(
+async fn deliver_to(
     budget: Arc<dyn Erased>,
     runtime: Arc<dyn Runtime>,
     on_error: OnError,
     cost: RunCost,
-    tell: oneshot::Sender<()>,
+    first: oneshot::Sender<()>,
 ) {
-    let mut tell = Some(tell);
+    let mut first = Some(first);
     let mut pause = PAUSE;
     let begun = runtime.now();
     loop {
-        let told = within(&runtime, LONGEST_CALL, budget.spent(&cost)).await;
-        let cause = match told.unwrap_or_else(|| Err(Silent.into())) {
+        let result = within(&runtime, LONGEST_CALL, budget.spent(&cost)).await;
+        let cause = match result.unwrap_or_else(|| Err(TimedOut.into())) {
             Ok(()) => return,
             Err(cause) => cause,
         };
         let is_last = runtime.now().saturating_duration_since(begun) >= LONGEST;
-        if let Some(tell) = tell.take() {
-            on_error.show(&Error::budget_unavailable("told", cause));
-            // Where nobody waits, it is tried all the same.
-            let _ = tell.send(());
+        if let Some(first) = first.take() {
+            on_error.show(&Error::budget_unavailable("charged", cause));
+            // Fails only if nobody waits any more. The retries go on all the same.
+            let _ = first.send(());
         } else if is_last {
-            on_error.show(&Error::budget_unavailable("told", cause));
+            on_error.show(&Error::budget_unavailable("charged", cause));
         }
         if is_last {
             return;

@@ -13,7 +13,7 @@ use crate::backend::on_error::OnError;
 use crate::backend::within::within;
 use crate::error::Error;
 
-/// How long a budget has for one call.
+/// The time limit of a call of a budget.
 pub(super) const LONGEST_CALL: Duration = Duration::from_secs(5);
 
 /// The budgets of a handler.
@@ -32,7 +32,7 @@ impl Budgets {
         self.is_required = true;
     }
 
-    /// Asks whether a turn may begin.
+    /// Checks whether a turn may begin.
     pub(in crate::backend) async fn check(
         &self,
         runtime: &Arc<dyn Runtime>,
@@ -41,15 +41,16 @@ impl Budgets {
     ) -> Result<(), Refusal> {
         for budget in &self.budgets {
             let checked = within(runtime, LONGEST_CALL, budget.check(payer)).await;
-            match checked.unwrap_or_else(|| Err(BudgetError::unavailable(Silent))) {
+            match checked.unwrap_or_else(|| Err(BudgetError::unavailable(TimedOut))) {
                 Ok(()) => {}
                 Err(BudgetError::Refused(refusal)) => return Err(refusal),
                 Err(BudgetError::Unavailable(cause)) => {
-                    on_error.show(&Error::budget_unavailable("asked", cause));
+                    on_error.show(&Error::budget_unavailable("checked", cause));
+                    // By default a budget that is down does not take the whole chat down.
                     if self.is_required {
                         return Err(Refusal::new(
                             StatusCode::SERVICE_UNAVAILABLE,
-                            "the budget cannot be asked, try again",
+                            "the budget is unavailable, try again",
                         ));
                     }
                 }
@@ -58,7 +59,7 @@ impl Budgets {
         Ok(())
     }
 
-    /// The bill of a run, if there is somebody to be told.
+    /// Creates the bill of a run, if there are budgets.
     pub(in crate::backend) fn bill(
         &self,
         runtime: &Arc<dyn Runtime>,
@@ -74,7 +75,7 @@ impl Budgets {
 pub(super) type Cause = Box<dyn StdError + Send + Sync>;
 type Boxed<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
-/// [`Budget`] with futures that are boxed, so that it can be a trait object.
+/// [`Budget`] with boxed futures, so that it can be a trait object.
 pub(super) trait Erased: Send + Sync {
     fn check<'a>(&'a self, payer: &'a Payer) -> Boxed<'a, (), BudgetError>;
 
@@ -91,14 +92,14 @@ impl<B: Budget> Erased for B {
     }
 }
 
-/// Says that a budget did not respond.
+/// The error for a budget that did not respond in time.
 #[derive(Debug)]
-pub(super) struct Silent;
+pub(super) struct TimedOut;
 
-impl fmt::Display for Silent {
+impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the budget did not respond within {LONGEST_CALL:?}")
     }
 }
 
-impl StdError for Silent {}
+impl StdError for TimedOut {}

@@ -1,4 +1,12 @@
-//! What may be spent, and what was.
+//! Budgets: what a turn may cost, and what runs have cost.
+//!
+//! ```text
+//!   turn ─► Budgets::check ─┬─ refused ─────────────────────► refusal
+//!                           └─ allowed, or unavailable and not required ─► run
+//!                                                                           │ over
+//!      the end is written to the log ◄── accepted, or failed once ◄── Bill ─┘
+//!                                                     └─ retried for 10 min in a task
+//! ```
 
 mod bill;
 mod budgets;
@@ -11,15 +19,15 @@ use twentyfirst_protocol::threads::Usage;
 
 use super::Refusal;
 
-pub(super) use self::bill::{Bill, Telling};
+pub(super) use self::bill::{Bill, Delivery};
 pub(super) use self::budgets::Budgets;
 pub use self::spending_limit::SpendingLimit;
 pub use twentyfirst_protocol::run_log::{Period, Spent, Usd};
 
-/// Decides whether a turn may cost something, and is told what each run has cost: for
+/// Decides whether a turn may begin, and records the cost of each run. Pass it to
 /// [`ChatHandler::budget`](super::ChatHandler::budget).
 ///
-/// [`SpendingLimit`] is one: so many dollars for each user or chat. This one counts in a database of its own:
+/// [`SpendingLimit`] implements it with a limit in US dollars for each user or chat. This one counts in its own database:
 ///
 /// ```
 /// use std::error::Error;
@@ -45,29 +53,29 @@ pub use twentyfirst_protocol::run_log::{Period, Spent, Usd};
 ///
 ///     async fn spent(&self, cost: &RunCost) -> Result<(), Box<dyn Error + Send + Sync>> {
 ///         let dollars = cost.usage.total_cost_usd.unwrap_or_default();
-///         // A run may be told of more than once: its id is the key.
+///         // The cost of a run may be reported more than once: its id is the key.
 ///         self.0.charge(&cost.payer.owner, &cost.run, dollars).await?;
 ///         Ok(())
 ///     }
 /// }
 /// ```
 pub trait Budget: Send + Sync + 'static {
-    /// Decides whether a turn may begin. Called before anything is started, and again when a turn that has
+    /// Decides whether a turn may begin. It is called before anything is started, and again when a turn that has
     /// [waited](super::ChatRun::turn_order) is about to start.
     ///
     /// # Errors
-    /// [`BudgetError::Refused`] with what the browser gets; [`BudgetError::Unavailable`] where it cannot be told.
+    /// [`BudgetError::Refused`] with the response for the browser; [`BudgetError::Unavailable`] if the budget is unknown.
     ///
     /// # Cancel safety
-    /// The future is dropped where the browser leaves, and after 5 s, which counts as unavailable.
+    /// The future is dropped if the browser leaves, and after 5 s, which counts as unavailable.
     fn check(&self, payer: &Payer) -> impl Future<Output = Result<(), BudgetError>> + Send;
 
-    /// Takes what a run has used and cost, when it is over. Called at least once for each run that comes to its end here, before its
-    /// end stands in the log: so where an instance dies meanwhile, the one that takes over calls it again. [`RunCost::run`] tells
-    /// repetitions.
+    /// Records the usage and cost of a run that is over. It is called at least once for each run that ends here, before the end
+    /// is written to the log. So if an instance dies in between, the one that takes over calls it again. Use [`RunCost::run`] to
+    /// recognize repetitions.
     ///
     /// # Errors
-    /// Any cause. Then it is called again after pauses that grow, for 10 min.
+    /// Any error. The call is repeated after growing delays, for 10 min.
     ///
     /// # Cancel safety
     /// The future is dropped after 5 s, which counts as a failure.
@@ -77,18 +85,18 @@ pub trait Budget: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Box<dyn StdError + Send + Sync>>> + Send;
 }
 
-/// Whose turn it is, and who pays for it.
+/// The user and the chat that a turn is charged to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Payer {
-    /// The [owner](super::ChatRun::owner) of the chat; empty where none is named.
+    /// The [owner](super::ChatRun::owner) of the chat. Empty if none is set.
     pub owner: String,
-    /// The id of the chat. The browser has chosen it.
+    /// The id of the chat, chosen by the browser.
     pub chat: String,
 }
 
 impl Payer {
-    /// The owner of a chat.
+    /// Creates a payer from the owner of a chat and the chat.
     pub fn new(owner: impl Into<String>, chat: impl Into<String>) -> Self {
         Self {
             owner: owner.into(),
@@ -97,20 +105,20 @@ impl Payer {
     }
 }
 
-/// What a run has used and cost.
+/// The usage and cost of a run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RunCost {
-    /// The id of the run, as in `x-workflow-run-id`. It tells repetitions.
+    /// The id of the run, as in `x-workflow-run-id`. Use it to recognize repetitions.
     pub run: String,
-    /// Who pays.
+    /// The user and the chat to charge.
     pub payer: Payer,
-    /// What it has used and cost, as far as it is known: of a run that is lost or was cancelled, perhaps nothing is.
+    /// The usage and cost, as far as known. For a run that is lost or was cancelled possibly nothing is known.
     pub usage: Usage,
 }
 
 impl RunCost {
-    /// What this run has used and cost.
+    /// Creates the cost of a run.
     pub fn new(run: impl Into<String>, payer: Payer, usage: Usage) -> Self {
         Self {
             run: run.into(),
@@ -120,19 +128,19 @@ impl RunCost {
     }
 }
 
-/// Why a [`Budget`] lets no turn begin.
+/// The reason why a [`Budget`] did not allow a turn.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BudgetError {
-    /// The turn is refused: the browser gets this.
+    /// The turn is refused with this response.
     Refused(Refusal),
-    /// The budget cannot be told. The turn begins all the same, unless [a budget is
-    /// required](super::ChatHandler::require_budget), and [`on_error`](super::ChatHandler::on_error) sees why.
+    /// The budget is unknown. The turn begins all the same, unless [a budget is required](super::ChatHandler::require_budget).
+    /// [`on_error`](super::ChatHandler::on_error) is called with the cause.
     Unavailable(Box<dyn StdError + Send + Sync>),
 }
 
 impl BudgetError {
-    /// The budget cannot be told, for this cause.
+    /// Creates the error for a budget that is unknown because of `cause`.
     pub fn unavailable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unavailable(cause.into())
     }

@@ -13,13 +13,14 @@ use crate::backend::refusal::over_budget;
 use crate::backend::stored::{self, Cause};
 use crate::error::Error;
 
-/// How many bytes spending takes in memory.
+/// The most bytes that spending takes in memory.
 const MEMORY: usize = 64 << 20;
 
-/// How many runs are read at once.
+/// The most entries that are read at once.
 const PAGE: usize = 1000;
 
-/// A [`Budget`] of so many dollars for each user or each chat, a day, a month, or for ever; and what each has spent.
+/// A [`Budget`] in US dollars for each user or each chat: per day, per month, or without a period. It also returns what each has
+/// spent.
 ///
 /// ```
 /// use twentyfirst_client::backend::{ChatHandler, Period, SpendingLimit};
@@ -35,15 +36,15 @@ const PAGE: usize = 1000;
 /// # }
 /// ```
 ///
-/// Without a limit it only counts. Give a handler several, to limit a day and a month.
+/// Without a limit it only counts. A handler can have several budgets, for example to limit a day and a month.
 ///
 /// # What counts
-/// Each run whose usage is known counts for its chat and for its [owner](super::super::ChatRun::owner), once, when it is over, in
-/// the period of UTC in which that is. A chat without an owner has the limits of both. What is under way does not count yet, so a limit
-/// can be passed by what the runs under way cost: [`max_budget_usd`](crate::RunOptions::max_budget_usd) limits each.
+/// A run counts once it is over, if its usage is known: for its chat and for its [owner](super::super::ChatRun::owner), in the
+/// UTC period in which it ended. A chat without an owner is subject to both limits. Runs under way do not count yet, so they can
+/// exceed a limit by their cost; [`max_budget_usd`](crate::RunOptions::max_budget_usd) limits each of them.
 ///
-/// A turn is refused with 402 as soon as what was spent reaches the limit:
-/// `{"error": "budget exceeded: 20.03 USD of 20 USD spent this month; it begins anew on 2026-03-01 (UTC)"}`.
+/// As soon as the limit is reached, turns are refused with 402: `{"error": "budget exceeded: 20.03 USD of 20 USD spent this
+/// month; it resets on 2026-03-01 (UTC)"}`.
 #[derive(Clone)]
 pub struct SpendingLimit {
     store: AnyRunLog,
@@ -53,18 +54,19 @@ pub struct SpendingLimit {
 }
 
 impl SpendingLimit {
-    /// Counts in the memory of this process, in at most 64 MiB: for one instance. What was spent is forgotten when it ends.
+    /// Counts in the memory of this process, in at most 64 MiB, for a single instance. The counts are lost when the process ends.
     #[must_use]
     pub fn in_memory(period: Period) -> Self {
-        // Nobody waits for what is appended there.
+        // No reader waits for new entries in this log, so it needs no timer.
         let store = MemoryLog::new(|_: Duration| pending()).with_limit(MEMORY);
         Self::in_run_log(store, period)
     }
 
-    /// Counts in this store, which all instances share: the one of the [run log](super::super::ChatHandler::run_log), or another.
+    /// Counts in a store that all instances share, such as that of the [run log](super::super::ChatHandler::run_log).
     ///
-    /// It takes about 200 bytes a run for its chat, and as many for its owner: for a day or a month until 72 h behind the period, for ever
-    /// until nothing was spent for 400 days. What the store loses counts no more.
+    /// It takes about 200 bytes per run for the chat, and the same for the owner. Counts of a day or a month are kept until 72 h
+    /// after the period, counts without a period until 400 days after the last spending. Entries that the store loses no longer
+    /// count.
     #[must_use]
     pub fn in_run_log(store: impl RunLog, period: Period) -> Self {
         Self {
@@ -75,45 +77,45 @@ impl SpendingLimit {
         }
     }
 
-    /// Limits what each owner may spend over all of its chats, in US dollars. With what is not above 0, no turn begins.
+    /// Limits the spending of each owner over all of its chats, in US dollars. With 0 or less, no turn begins.
     #[must_use]
     pub fn per_owner(mut self, dollars: f64) -> Self {
         self.per_owner = Some(Usd::from_dollars(dollars));
         self
     }
 
-    /// Limits what may be spent in each chat, in US dollars. With what is not above 0, no turn begins.
+    /// Limits the spending of each chat, in US dollars. With 0 or less, no turn begins.
     #[must_use]
     pub fn per_chat(mut self, dollars: f64) -> Self {
         self.per_chat = Some(Usd::from_dollars(dollars));
         self
     }
 
-    /// Returns what an owner has spent in the present period.
+    /// Returns the spending of an owner in the current period.
     ///
     /// # Errors
-    /// [`Error::is_budget_unavailable`]: the store has failed, or what stands there cannot be read.
+    /// [`Error::is_budget_unavailable`] if the store failed, or its entry cannot be read.
     pub async fn spent_by(&self, owner: &str) -> Result<Spent, Error> {
         let account = Account::owner(owner);
         let spent = self.spent_from(&account, SystemTime::now()).await;
         spent.map_err(unavailable)
     }
 
-    /// Returns what was spent in a chat of this owner in the present period.
+    /// Returns the spending of a chat of this owner in the current period.
     ///
     /// # Errors
-    /// As of [`spent_by`](Self::spent_by).
+    /// The same as for [`spent_by`](Self::spent_by).
     pub async fn spent_in(&self, owner: &str, chat: &str) -> Result<Spent, Error> {
         let account = Account::chat(owner, chat);
         let spent = self.spent_from(&account, SystemTime::now()).await;
         spent.map_err(unavailable)
     }
 
-    /// Returns what a run has used and cost, by its id, as in `x-workflow-run-id`. Kept for 72 h: what belongs into your database, take it
-    /// from [`Budget::spent`] or [`ChatRun::observe`](super::super::ChatRun::observe).
+    /// Returns the usage and cost of a run by its id, as in `x-workflow-run-id`. It is kept for 72 h. To store costs in your
+    /// database, use [`Budget::spent`] or [`ChatRun::observe`](super::super::ChatRun::observe).
     ///
     /// # Errors
-    /// As of [`spent_by`](Self::spent_by).
+    /// The same as for [`spent_by`](Self::spent_by).
     pub async fn spent_on(&self, run: &str) -> Result<Option<Spent>, Error> {
         let last = self.store.last(&LogId::cost(run, self.period)).await;
         let Some((_, entry)) = last.map_err(|error| unavailable(error.into()))? else {
@@ -132,7 +134,7 @@ impl SpendingLimit {
         }
     }
 
-    /// The accounts of a chat that have a limit.
+    /// Returns the limited accounts of a chat.
     fn limits(&self, payer: &Payer) -> Vec<(&'static str, Account, Usd)> {
         let Payer { owner, chat } = payer;
         let of_chat = Account::chat(owner, chat);
@@ -152,7 +154,7 @@ impl SpendingLimit {
             _ => "",
         };
         let anew = self.period.next_begins(now);
-        let anew = anew.map(|day| format!("; it begins anew on {day} (UTC)"));
+        let anew = anew.map(|day| format!("; it resets on {day} (UTC)"));
         Refusal::payment_required(format!(
             "{}{when}{}",
             over_budget(&format!("{budget} exceeded"), spent, limit),
@@ -185,9 +187,8 @@ impl SpendingLimit {
                 CountingStep::Over(CountingEnd::Counted) => return Ok(()),
                 CountingStep::Over(CountingEnd::Unreadable(error)) => return Err(error.into()),
                 _ => {
-                    return Err(
-                        cause.unwrap_or_else(|| "the store has lost what stood there".into())
-                    );
+                    return Err(cause
+                        .unwrap_or_else(|| "the store lost the entries of this account".into()));
                 }
             }
         }
@@ -200,6 +201,7 @@ impl Budget for SpendingLimit {
         for (budget, account, limit) in self.limits(payer) {
             let spent = self.spent_from(&account, now).await;
             let spent = spent.map_err(BudgetError::Unavailable)?.cost;
+            // Reaching the limit is enough, so that a limit of 0 allows nothing.
             if spent >= limit {
                 return Err(self.exceeded(budget, spent, limit, now).into());
             }
@@ -226,7 +228,7 @@ impl Budget for SpendingLimit {
 }
 
 fn unavailable(cause: Cause) -> Error {
-    Error::budget_unavailable("asked", cause)
+    Error::budget_unavailable("checked", cause)
 }
 
 impl fmt::Debug for SpendingLimit {

@@ -10,10 +10,10 @@ use crate::backend::on_error::OnError;
 use crate::backend::respond::json;
 use crate::client::AgentClient;
 
-/// How long it is tried to end a run that is still starting. Later, the thread could have begun another.
+/// The deadline for cancelling a run that is still starting. Any later, the thread could have begun another run.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Ends a run at the relay.
+/// Cancels a run at the relay.
 pub(super) async fn cancel(
     client: &AgentClient,
     on_error: &OnError,
@@ -24,15 +24,15 @@ pub(super) async fn cancel(
     cancelled.map_err(|error| on_error.refuse(&error))
 }
 
-/// The response that tells a browser so.
-pub(super) fn told(cancelled: Cancelled) -> Response<Body> {
+/// Creates the response for a browser after a cancellation.
+pub(super) fn response(cancelled: Cancelled) -> Response<Body> {
     #[derive(Serialize)]
-    struct Told {
+    struct Content {
         ok: bool,
         #[serde(flatten)]
         cancelled: Cancelled,
     }
 
     let ok = true;
-    json(StatusCode::OK, &Told { ok, cancelled })
+    json(StatusCode::OK, &Content { ok, cancelled })
 }

@@ -10,34 +10,34 @@ use super::recorded::Named;
 use crate::backend::Refusal;
 use crate::backend::unread::Unread;
 
-/// A browser asks something of a chat: to send a message, and to resume or to end the run that is under way.
+/// A browser's request about a chat: to send a message, or to resume or cancel the run under way.
 ///
-/// Which of them it is, `head.method` tells: `POST`, `GET` or `DELETE`. Nothing of the body has been read: decide who asks first, and then
-/// [read](Self::read) what is asked.
+/// `head.method` says which: `POST`, `GET` or `DELETE`. The body has not been read yet: authorize the request first, and then
+/// [read](Self::read) it.
 ///
-/// `Debug` shows neither headers nor extensions, as a session may be in them.
+/// `Debug` shows neither headers nor extensions, as they may hold a session.
 #[non_exhaustive]
 pub struct ChatRequest {
-    /// The request's method, headers and extensions: where your session is.
+    /// The request's method, headers and extensions, such as your session.
     pub head: Parts,
     asked: Asked,
 }
 
-/// Where it stands what is asked.
+/// The place of the chat's id in the request.
 enum Asked {
-    /// In the body; what is kept is the id of the chat.
+    /// In the body, of which the id of the chat is kept.
     Turn(Unread<String>),
     /// In the path.
     Run(Named),
 }
 
 impl ChatRequest {
-    /// Reads what the browser asks for.
+    /// Reads the content of the request.
     ///
     /// # Errors
-    /// 408, 413 or 400, where it comes too slowly, is over the [limits](crate::backend::RequestLimits), or is not what belongs there; and
-    /// 400 where the relay could not do it: `trigger: "regenerate-message"`, and a history that does not end with a message of the
-    /// user's, since the relay can only append a turn to a conversation.
+    /// 408, 413 or 400, if the body arrives too slowly, exceeds the [limits](crate::backend::RequestLimits), or is invalid. 400
+    /// for requests that the relay cannot fulfil: `trigger: "regenerate-message"`, or a history that does not end with a message
+    /// of the user, because the relay can only append a turn to a conversation.
     pub async fn read(self) -> Result<ChatTurn, Refusal> {
         match self.asked {
             Asked::Turn(body) => ChatTurn::read(&body).await,
@@ -50,29 +50,30 @@ impl ChatRequest {
         }
     }
 
-    /// The next turn.
+    /// Creates a request that sends the next turn.
     pub(in crate::backend) fn of_turn(head: Parts, body: Unread<String>) -> Self {
         let asked = Asked::Turn(body);
         Self { head, asked }
     }
 
-    /// The run that is under way.
+    /// Creates a request about the run under way.
     pub(super) fn of_run(head: Parts, named: Named) -> Self {
         let asked = Asked::Run(named);
         Self { head, asked }
     }
 }
 
-/// What a browser asks of a chat: its next turn, and none where the run that is under way is resumed or ended.
+/// The content of a request about a chat: its next turn, or only its id if the run under way is resumed or cancelled.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ChatTurn {
-    /// The id of the chat, which the browser has chosen. Anybody can name any.
+    /// The id of the chat, chosen by the browser. A request can name any chat.
     pub id: String,
-    /// The next turn: the last message of the page's conversation, which is all that the relay takes of it. None where a run is resumed or
-    /// ended.
+    /// The next turn: the last message of the page's conversation, which is the only one that the relay uses. Empty if a run is
+    /// resumed or cancelled.
     pub messages: Messages,
-    /// The message that the page has changed, where it says so. The relay cannot change one: it appends the new text as another turn.
+    /// The id of the message that the user has edited, if the page sends it. The relay cannot edit messages: it appends the new
+    /// text as another turn.
     pub message_id: Option<String>,
     history: ChatHistory,
 }
@@ -102,26 +103,24 @@ impl ChatTurn {
         .await
     }
 
-    /// Reads the whole conversation, as the page shows it, with the turn at its end. Empty where a run is resumed or ended.
+    /// Reads the whole conversation as the page shows it, including the turn at its end. Empty if a run is resumed or cancelled.
     ///
-    /// `useChat` sends it with each turn. It may be large, and is read only here.
+    /// `useChat` sends it with each turn. It may be large, so it is decoded only here.
     ///
     /// # Errors
-    /// 400 where a message is none, and 413 where all have more parts than the [limit](crate::backend::RequestLimits::parts).
+    /// 400 if a message is invalid, and 413 if they have more parts than the [limit](crate::backend::RequestLimits::parts).
     pub fn history(&self) -> Result<Vec<UiMessage>, Refusal> {
         Ok(self.history.messages()?)
     }
 
-    /// Reads all that was sent, with the members that the page has added: `turn.members::<MyMembers>()?`. `{}` where a run is resumed or
-    /// ended.
+    /// Reads the whole body, with the members that the page has added: `turn.members::<MyMembers>()?`. It is `{}` if a run is
+    /// resumed or cancelled.
     ///
     /// # Errors
-    /// 400 where it is not of this type.
+    /// 400 if the body is not of this type.
     pub fn members<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         let members = self.history.json().deserialize();
-        members.map_err(|_| {
-            Refusal::bad_request("the body has a member that is not what belongs there")
-        })
+        members.map_err(|_| Refusal::bad_request("the body has a member of an unexpected type"))
     }
 }
 

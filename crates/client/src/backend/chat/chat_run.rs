@@ -7,9 +7,9 @@ use twentyfirst_protocol::ui::{Chunk, UiMessage};
 
 use crate::backend::Refusal;
 
-/// The run that a [`ChatRequest`](super::ChatRequest) is about, and who is told of it.
+/// The run for a [`ChatRequest`](super::ChatRequest), with its callbacks.
 ///
-/// A [`StartRun`] is one, too: take this where you want to [keep what was created](Self::on_started) or [see the
+/// You can also return a [`StartRun`]. Use this type to [store the created ids](Self::on_started) or to [observe the
 /// answer](Self::observe).
 #[must_use]
 pub struct ChatRun {
@@ -25,7 +25,7 @@ type Stored = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 pub(super) type Observer = Box<dyn FnMut(Observed<'_>) + Send>;
 
 impl ChatRun {
-    /// The run of a session: `session.run(turn.messages)`.
+    /// Creates a chat run from the run of a session: `session.run(turn.messages)`.
     pub fn new(start: StartRun) -> Self {
         Self {
             start,
@@ -36,42 +36,46 @@ impl ChatRun {
         }
     }
 
-    /// Sets who the chat belongs to: the id of a user, of a team, ….
+    /// Sets the owner of the chat: the id of a user, of a team, ….
     ///
-    /// Browsers choose the ids of chats, so those of different owners can be the same: they are told apart by this. Without it, a chat that
-    /// is answering refuses the message of whoever else uses its id, and a run is resumed and ended only by requests for which you give its
-    /// thread, which is once [`on_started`](Self::on_started) has stored it.
+    /// Browsers choose the ids of chats, so different owners may use the same id. The owner tells these chats apart. Without it,
+    /// a chat that is answering refuses a message from any other user of its id. A run can then be resumed and cancelled only by
+    /// requests for which you return its thread, that is, once [`on_started`](Self::on_started) has stored it.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = owner.into();
         self
     }
 
-    /// Sets what happens where the chat is answering: by default, [the message is refused](TurnOrder::Refuse) with 409.
+    /// Sets what happens if the chat is already answering. By default [the message is refused](TurnOrder::Refuse) with 409.
     ///
-    /// A message that waits gets its response at once: a chunk `data-queued`, `{"position": 1}` where it is the next, which is transient,
-    /// so that the AI SDK hands it to `onData`; then nothing but comments until its turn comes; and then its answer. It stands in the
-    /// [log](super::ChatHandler::run_log), with what it asks, so it is started by another instance if this one ends, and whoever loads the page meanwhile
-    /// [sees it](super::ChatHandler::open_turns). `DELETE …/{run id}/stream` takes it back. Of the turn before it, it gets the
-    /// sandbox and the thread, unless its own run names some: so the first messages of a new chat that come at once make one sandbox.
+    /// A message that waits gets its response at once. It begins with a chunk `data-queued`, with `{"position": 1}` if it is
+    /// next. The chunk is transient, so the AI SDK passes it to `onData`. Then only comments follow until it is the message's
+    /// turn, and then its answer. The message is stored in the [log](super::ChatHandler::run_log) with its content. So another
+    /// instance starts it if this one ends, and a page that is loaded in the meantime [sees it](super::ChatHandler::open_turns).
+    /// `DELETE …/{run id}/stream` withdraws it. It uses the sandbox and the thread of the turn before it, unless its own run
+    /// names some: so the first messages of a new chat create one sandbox even if they arrive at once.
     ///
-    /// Where [another instance starts it](super::ChatHandler::run_log), [`on_started`](Self::on_started) and
-    /// [`observe`](Self::observe) are not called, as they belong to this request. [Without a log](super::ChatHandler::without_log) nothing can wait: the relay refuses, or
+    /// If [another instance starts it](super::ChatHandler::run_log), [`on_started`](Self::on_started) and
+    /// [`observe`](Self::observe) are not called, as they belong to this request. [Without a
+    /// log](super::ChatHandler::without_log) messages cannot wait: the relay refuses them, or
     /// [`look_first`](StartRun::look_first) does.
     pub fn turn_order(mut self, order: TurnOrder) -> Self {
         self.order = order;
         self
     }
 
-    /// Does this when the run has started, before the first byte is passed on. It is the moment to store
-    /// [`Started`] to continue the conversation: its `run.session()`: a first message makes a sandbox and a thread, which are known from here on.
+    /// Sets a function that is called when the run has started, before the first byte is passed on. Store the session there
+    /// (`started.run.session()`) to continue the conversation: a first message creates a sandbox and a thread, and their ids are
+    /// known only now.
     ///
-    /// It is also where the user's turn is stored, if you keep turns of your own: in the function that decides, one that is refused afterwards would
-    /// stay.
+    /// If you keep your own copy of the turns, store the user's turn here, too. If you stored it in the function that decides, it
+    /// would remain even if the run is refused afterwards.
     ///
-    /// With it, starting the run does not end when the browser leaves meanwhile; so what was created, and costs, is never
-    /// lost. Where it refuses, the browser gets the refusal, and the run goes on without a reader and without an observer.
+    /// With this function, the start is completed even if the browser leaves in the meantime, so that no sandbox that costs money
+    /// is lost. If the function refuses, the browser gets the refusal, and the run goes on without readers and without an
+    /// observer.
     ///
-    /// It is not called where a run is resumed or ended.
+    /// The function is not called for a run that is resumed or cancelled.
     pub fn on_started<F, Fut>(mut self, on_started: F) -> Self
     where
         F: FnOnce(Started) -> Fut + Send + 'static,
@@ -81,18 +85,18 @@ impl ChatRun {
         self
     }
 
-    /// Shows the answer to this closure: its chunks, and in the end the message and what the run came to.
+    /// Sets a closure that observes the answer: its chunks, and finally the message and the outcome of the run.
     ///
-    /// It is called where the answer is recorded or passed on, so it should return soon; what takes time belongs into a task of its own.
-    /// To show the end, the answer is assembled, which takes memory: as much as it is long, up to 256 MiB. Where the answer is silent for
-    /// long, or ends without telling how, the relay is asked, as for a [`Run`](crate::Run).
+    /// It is called where the answer is recorded or passed on, so it should return quickly; start a task for slow work. To report
+    /// the end, the answer is assembled in memory, up to 256 MiB. If the answer is silent for long, or ends without saying how,
+    /// the relay is asked, as for a [`Run`](crate::Run).
     ///
-    /// It sees all of the answer, whether browsers stay or leave, as long as this instance reads it: where another takes over, which is
-    /// the exception, it is [told so](Observed::Left). The closure belongs to the request that has started the run, so the instance that
-    /// takes over has none: what a run has cost is told to a [budget](super::ChatHandler::budget) by whichever instance reads its end, and is
-    /// read from the stored messages ([`Session::hydrate`](crate::Session::hydrate)), as `web_chat` does.
-    /// [Without a log](super::ChatHandler::without_log) it sees what the browser that has sent the message reads, and is told so when that
-    /// leaves.
+    /// The closure sees the whole answer while this instance reads it, whether browsers stay or leave. If another instance takes
+    /// over, which is rare, it is [notified](Observed::Left). It belongs to the request that started the run, so the instance
+    /// that takes over has none. For the cost of a run, which the instance that reads its end reports, set a
+    /// [budget](super::ChatHandler::budget). The messages can be read from the relay
+    /// ([`Session::hydrate`](crate::Session::hydrate)), as `web_chat` does. [Without a log](super::ChatHandler::without_log) the
+    /// closure sees what the browser that sent the message reads, and is notified when that browser leaves.
     pub fn observe(mut self, observer: impl FnMut(Observed<'_>) + Send + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self
@@ -100,7 +104,7 @@ impl ChatRun {
 }
 
 impl ChatRun {
-    /// Where the run that is under way takes place, if there is a thread for one.
+    /// Returns the reference of the run under way, if the run names a sandbox and a thread.
     pub(super) fn place(&self) -> Option<RunRef> {
         let start = &self.start;
         let (sandbox, thread) = (start.sandbox_id.as_ref()?, start.thread_id.as_ref()?);
@@ -122,24 +126,25 @@ impl fmt::Debug for ChatRun {
     }
 }
 
-/// What an [observer](ChatRun::observe) sees.
+/// An event for an [observer](ChatRun::observe).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Observed<'a> {
     /// The next chunk. Surrogate halves that were cut apart are joined.
     Chunk(&'a Chunk<'static>),
-    /// The run is over. This is the last.
+    /// The run is over. This is the last event.
     #[non_exhaustive]
     End {
-        /// The message that counts.
+        /// The final message.
         message: &'a UiMessage,
-        /// What the run came to: how it ended, what it used and cost.
+        /// The outcome of the run: its end, usage and cost.
         outcome: &'a Outcome,
     },
-    /// This instance reads no more: another has taken over, or, without a log, the browser has left. The run itself goes on, costs, and is stored. This is the last.
+    /// This instance stops reading: another has taken over or, without a log, the browser has left. The run itself goes on, costs
+    /// money, and is stored. This is the last event.
     #[non_exhaustive]
     Left {
-        /// The message as far as it was seen.
+        /// The message as far as it was read.
         message: &'a UiMessage,
     },
 }

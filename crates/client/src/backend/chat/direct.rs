@@ -17,14 +17,15 @@ use crate::error::Error;
 use crate::run::Run;
 use crate::telemetry::Watch;
 
-/// The way from the relay to a browser without a log: each response has a connection of its own.
+/// Passes answers from the relay to a browser without a log: each response has its own connection.
 pub(super) struct Direct {
     pub(super) client: AgentClient,
     pub(super) on_error: OnError,
 }
 
 impl Direct {
-    /// Starts a run: the response with its stream. It is read here where somebody wants to know what it comes to.
+    /// Starts a run, and returns the response with its stream. The stream is decoded only if an observer or a budget needs the
+    /// outcome.
     pub(super) async fn start(
         &self,
         run: ChatRun,
@@ -52,7 +53,7 @@ impl Direct {
         Ok(follow(Following::new(observing).billed(bill)))
     }
 
-    /// The response that resumes a run of which no log is known: nothing if it is not under way.
+    /// Returns the response that resumes a run without a known log. It has no content if the run is not under way.
     pub(super) async fn resume(
         &self,
         run: RunRef,
@@ -65,6 +66,7 @@ impl Direct {
         }
         let mut client = self.client.clone();
         if !is_recorded {
+            // Without a log, a browser would rather see the live rest than wait for the stored answer.
             if let Some(stream) = self.join(&run, &target).await.map_err(refuse)? {
                 return Ok(self.pass(stream, Watch::follow(&client, &run)));
             }
@@ -75,13 +77,14 @@ impl Direct {
         Ok(follow(Following::new(observing)))
     }
 
-    /// Which stream of its sandbox would be opened.
+    /// Returns the thread whose stream the relay would open for this sandbox.
     async fn target(&self, run: &RunRef) -> Result<StreamTarget, Error> {
         let threads = self.client.threads().list(&run.sandbox_id).await?;
         Ok(StreamTarget::of(&threads, &run.thread_id))
     }
 
-    /// Opens the stream of a run, if it is the one that would be opened, and still was when it had been.
+    /// Opens the stream of a run. The relay opens that of the newest streaming thread, so it must be ours before and after the
+    /// opening.
     async fn join(
         &self,
         run: &RunRef,
@@ -101,7 +104,7 @@ impl Direct {
         Ok(is_ours.then_some(stream))
     }
 
-    /// A stream of the relay as it is.
+    /// Passes a stream of the relay on unchanged.
     fn pass(&self, stream: Response<Body>, watch: Watch) -> Response<Body> {
         let (head, body) = stream.into_parts();
         let body = Passing::new(watch.over(body), self.on_error.clone());
@@ -109,15 +112,15 @@ impl Direct {
     }
 }
 
-/// The chunks of a run.
+/// Creates the response with the chunks of a run.
 fn follow(following: Following) -> Response<Body> {
     events(&HeaderMap::new(), Body::wrap(following))
 }
 
-/// A UI message stream, with those of these headers that are a browser's business.
+/// Creates a response with a UI message stream. It takes those of the relay's headers that concern a browser.
 pub(super) fn events(headers: &HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    // What says that nothing on the way may collect the events is said in any case.
+    // The headers that forbid buffering by proxies are always set.
     *response.headers_mut() = ui::response_headers();
     for (name, value) in response.headers_mut() {
         if let Some(passed) = headers.get(name) {
@@ -127,7 +130,7 @@ pub(super) fn events(headers: &HeaderMap, body: Body) -> Response<Body> {
     response
 }
 
-/// There is no stream.
+/// Creates the response without a stream.
 pub(super) fn nothing() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

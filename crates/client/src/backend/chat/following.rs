@@ -10,22 +10,22 @@ use twentyfirst_protocol::run_log::FinalChunks;
 use twentyfirst_protocol::ui::{Chunk, encode_done};
 
 use super::observing::Observing;
-use crate::backend::budget::{Bill, Telling};
+use crate::backend::budget::{Bill, Delivery};
 
-/// A run that is followed, on its way to a browser, encoded again.
+/// Encodes the chunks of a followed run for a browser.
 pub(super) struct Following {
-    /// Until it has ended.
+    /// `None` once the run has ended.
     observing: Option<Observing>,
     words: FinalChunks,
     billing: Option<Billing>,
-    /// The budget is told what the run has cost, before the last words.
-    telling: Option<Telling>,
+    /// The delivery of the cost to the budgets, before the last chunks are sent.
+    delivery: Option<Delivery>,
 }
 
-/// Who is told what the run has cost.
+/// The bill of a run, with the task that reads the rest of it.
 struct Billing {
     bill: Bill,
-    /// Takes the run when the browser leaves, and reads it to its end.
+    /// Sends the run to the task when the browser leaves.
     rest: oneshot::Sender<Observing>,
 }
 
@@ -35,15 +35,15 @@ impl Following {
             observing: Some(observing),
             words: FinalChunks::default(),
             billing: None,
-            telling: None,
+            delivery: None,
         }
     }
 
-    /// The same, of a run that is read to its end also when the browser leaves, so that its cost is known.
+    /// Adds a bill. The run is then read to its end even if the browser leaves, so that its cost is known.
     pub(super) fn billed(mut self, bill: Option<Bill>) -> Self {
         self.billing = bill.map(|bill| {
             let (rest, left) = oneshot::channel();
-            // Begun now: nothing can be begun where a body is dropped, which may be outside of every runtime.
+            // Spawned now, because the body may be dropped outside of every runtime, where nothing can be spawned.
             bill.runtime()
                 .spawn(Box::pin(read_the_rest(left, bill.clone())));
             Billing { bill, rest }
@@ -51,11 +51,11 @@ impl Following {
         self
     }
 
-    /// The last event, when the run is over and the budget was told.
-    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(telling) = &mut self.telling {
-            ready!(telling.as_mut().poll(cx));
-            self.telling = None;
+    /// Returns the last events, once the run is over and its cost was delivered.
+    fn poll_last_events(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(delivery) = &mut self.delivery {
+            ready!(delivery.as_mut().poll(cx));
+            self.delivery = None;
         }
         let Some(observing) = self.observing.take() else {
             return Poll::Ready(None);
@@ -68,14 +68,14 @@ impl Following {
     }
 }
 
-/// Reads what a browser has left, and tells the budget what it has cost.
+/// Reads the rest of a run that the browser has left, and delivers its cost to the budgets.
 async fn read_the_rest(left: oneshot::Receiver<Observing>, bill: Bill) {
     let Ok(mut observing) = left.await else {
         return;
     };
     while poll_fn(|cx| observing.poll_event(cx)).await.is_some() {}
     if let Some(outcome) = observing.outcome() {
-        bill.tell(outcome.usage).await;
+        bill.deliver(outcome.usage).await;
     }
 }
 
@@ -89,18 +89,18 @@ impl http_body::Body for Following {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         if let Some(observing) = &mut this.observing
-            && this.telling.is_none()
+            && this.delivery.is_none()
         {
             if let Some(chunk) = ready!(observing.poll_chunk(cx)) {
                 this.words.observe(&chunk);
                 return Poll::Ready(Some(Ok(Frame::data(chunk.encode_event()))));
             }
             if let (Some(outcome), Some(billing)) = (observing.outcome(), this.billing.take()) {
-                this.telling = Some(billing.bill.tell(outcome.usage));
+                this.delivery = Some(billing.bill.deliver(outcome.usage));
             }
         }
-        let farewell = ready!(this.poll_farewell(cx));
-        Poll::Ready(farewell.map(|event| Ok(Frame::data(event))))
+        let last = ready!(this.poll_last_events(cx));
+        Poll::Ready(last.map(|event| Ok(Frame::data(event))))
     }
 }
 
@@ -112,7 +112,7 @@ impl Drop for Following {
         {
             observing.leave();
             if let Some(billing) = self.billing.take() {
-                // Where the runtime has ended, nobody reads on.
+                // Fails only if the runtime has ended.
                 let _ = billing.rest.send(observing);
             }
         }

@@ -9,7 +9,7 @@ use twentyfirst_protocol::runs::{CancelStatus, Cancelled, RunRef};
 use twentyfirst_run_log::{AnyRunLog, RunLog};
 use twentyfirst_transport::Body;
 
-use super::cancelling::{cancel, told};
+use super::cancelling::{cancel, response};
 use super::chat_request::{ChatRequest, ChatTurn};
 use super::chat_run::ChatRun;
 use super::direct::{Direct, events, nothing};
@@ -25,22 +25,23 @@ use crate::backend::decide::Decide;
 use crate::backend::handler::{Core, Handler, handler};
 use crate::backend::on_error::OnError;
 use crate::backend::respond::other_method;
-use crate::backend::to_its_end::to_its_end;
+use crate::backend::run_to_completion::run_to_completion;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// Lets browsers chat with agents: the routes that `useChat` of the AI SDK, with its `DefaultChatTransport`, calls its `api`.
+/// Lets browsers chat with agents: the routes that the AI SDK's `useChat`, with its `DefaultChatTransport`, calls its `api`.
 ///
 /// | request | response |
 /// |---|---|
-/// | `POST /api/chat` `{id, messages, trigger, messageId}` | the answer, while it comes |
-/// | `GET /api/chat/{id}/stream` | the answer that is under way, or has ended in the last 5 min, from its start; 204 if there is none |
-/// | `DELETE /api/chat/{id}/stream` | ends the run: `{"ok": true, "status": "cancelled"}`, or `"idle"` if there is none |
+/// | `POST /api/chat` `{id, messages, trigger, messageId}` | the answer, as it arrives |
+/// | `GET /api/chat/{id}/stream` | the answer under way, or one that ended in the last 5 min, from its start; 204 if there is none |
+/// | `DELETE /api/chat/{id}/stream` | cancels the run: `{"ok": true, "status": "cancelled"}`, or `"idle"` if there is none |
 ///
-/// The routes may have any other name before `/{id}/stream`: `POST` sends wherever it comes, the other two need the id. A slash may follow,
-/// and an id whose percent-encoding is not UTF-8 is refused with 400. Your function decides who may use which chat, and where it takes
-/// place: it looks at the head of the request, [reads](ChatRequest::read) what is asked for, and makes a [`StartRun`](crate::StartRun) of a
-/// [`Session`](crate::Session) that you have stored, or of a new one. Nothing of the body is read before.
+/// The part of the path before `/{id}/stream` is free. `POST` works at any path; the other two need the id. A trailing slash is
+/// allowed, and an id whose percent-encoding is not UTF-8 is refused with 400. Your function decides which users may use which
+/// chat, and which sandbox and thread the chat has. It checks the head of the request, [reads](ChatRequest::read) the body, and
+/// creates a [`StartRun`](crate::StartRun) from a [`Session`](crate::Session) that you have stored, or from a new one. The body
+/// is not read before.
 ///
 /// ```
 /// use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
@@ -77,97 +78,102 @@ use crate::error::Error;
 /// }
 /// ```
 ///
-/// # Answers are recorded, and replay
-/// A task of the client's [`Runtime`](crate::transport::Runtime) reads each run to its end, across cuts of the relay's connection as the
-/// client's [`FollowPolicy`] says, and writes what comes into a log; all browsers read the log. So a browser that reloads, a second tab, a
-/// browser that was offline for a while get the answer from its start, with the same ids: with `resume: true`, `useChat` shows one message,
-/// whole, once. The relay is read once, however many browsers there are.
+/// # Answers are recorded and replayed
+/// A task of the client's [`Runtime`](crate::transport::Runtime) reads each run to its end, across cuts of the relay's connection
+/// as the client's [`FollowPolicy`] says, and writes it to a log. All browsers read the log. So a browser that reloads, a second
+/// tab, or a browser that was offline for a while gets the answer from its start, with the same ids. With `resume: true`,
+/// `useChat` shows one complete message, once. The relay is read once, however many browsers there are.
 ///
-/// The logs are kept in the memory of the process, at most 256 MiB of them; [`run_log`](Self::run_log) puts them where all instances of
-/// your server find them. Then any instance replays and stops any run, and where one dies another goes on: it waits for the stored answer
-/// and delivers what is missing, 15 s after the last sign of life at the earliest. [`drain`](Self::drain) hands over at once.
+/// The logs are kept in the memory of the process, at most 256 MiB. With [`run_log`](Self::run_log) they are in a store that all
+/// instances of your server share. Then any instance can replay and cancel any run, and if one dies, another takes over: it waits
+/// for the stored answer and delivers the missing part, at the earliest 15 s after the last sign of life. [`drain`](Self::drain)
+/// hands over at once.
 ///
-/// A log holds 32 MiB of an answer; the rest of a longer one comes from the stored answer, when the run is over, if its thread is within the
-/// client's [`answer_limit`](crate::AgentClientBuilder::answer_limit), 32 MiB too unless you raise it: else the answer ends with an `error`.
-/// A log is kept 10 min behind the last sign of life, and 5 min behind the end.
+/// A log holds 32 MiB of an answer. The rest of a longer one comes from the stored answer when the run is over. For that its
+/// thread must be within the client's [`response_limit`](crate::AgentClientBuilder::response_limit), also 32 MiB by default;
+/// otherwise the answer ends with an `error`. A log is kept for 10 min after the last sign of life, and for 5 min after the end.
 ///
-/// Each event has an `id` that names its run and its chunk, as in `1f2e3d4c-57`: a reader of your own goes on behind it with
-/// `Last-Event-ID`, as an `EventSource` does by itself. The id of an older answer of the chat gets the current one from its start, and so
-/// does what is no id of this server's: who goes on clears at each `start` what it has of the answer. Behind the last event of an answer
-/// that is over there is 204, which an `EventSource` takes for the end. `useChat` of `ai` 5 needs `Last-Event-ID` too when the connection
-/// of a loaded page broke off: it keeps what it has, where `ai` 7 begins the message anew, and would show the text twice.
+/// Each event has an `id` with its run and its chunk, such as `1f2e3d4c-57`. A client can continue after it with `Last-Event-ID`,
+/// as an `EventSource` does by itself. If the id belongs to an older answer of the chat, or is not an id of this server, the
+/// response is the current answer from its start. So a client should discard what it has of the answer at each `start`. After the
+/// last event of an answer that is over, the response is 204, which ends an `EventSource`. `useChat` of `ai` 5 also needs
+/// `Last-Event-ID` when the connection of a loaded page is cut: it keeps the text that it has, and would otherwise show it twice.
+/// `ai` 7 begins the message anew.
 ///
-/// The responses have `x-workflow-run-id`, by which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. A `startIndex`
-/// counts the chunks of the run in the path, or of the current one where the path names a chat; one beyond the end gets a `finish`, one
-/// that is not an integer 400. On a page that is loaded again that transport names the chat, also behind a cut: let its
-/// `prepareReconnectToStreamRequest` name the run where another may have begun by then. It sends no id of a chat by itself: let its
-/// `prepareSendMessagesRequest` give the body `{id, messages}`.
+/// The responses have `x-workflow-run-id`, with which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. A
+/// `startIndex` counts the chunks of the run in the path, or of the current run if the path has a chat's id. One beyond the end
+/// gets a `finish`, and one that is not an integer gets 400. On a page that was reloaded that transport uses the chat's id, even
+/// after a cut: let its `prepareReconnectToStreamRequest` use the run's id if another run may have begun by then. It does not
+/// send the chat's id by itself: let its `prepareSendMessagesRequest` return the body `{id, messages}`.
 ///
-/// Every answer ends with `finish` and `[DONE]`; one that was cancelled has an `abort` before, one that failed an `error`. While nothing
-/// comes, a comment each 15 s [keeps the connection alive](Self::keep_alive). Adjacent deltas of a part may come as one. Where something
-/// may be missing, which only [`FollowPolicy::live`] lets happen and events that cannot be read, a chunk `data-gap` says so; it is transient,
-/// which the AI SDK hands to `onData`.
+/// Every answer ends with `finish` and `[DONE]`. Before that, a cancelled answer has an `abort`, and a failed one an `error`.
+/// During silence a comment every 15 s [keeps the connection alive](Self::keep_alive). Adjacent deltas of a part may be merged. A
+/// chunk `data-gap` marks a place where content may be missing, which happens only with [`FollowPolicy::live`] and for events
+/// that cannot be decoded. It is transient; the AI SDK passes it to `onData`.
 ///
-/// [`without_log`](Self::without_log) passes the relay's streams on as they are.
+/// [`without_log`](Self::without_log) passes the relay's streams on unchanged.
 ///
-/// # Runs have an end, and somebody is told
-/// [`on_end`](Self::on_end) is called when a run is over, at least once, whichever instance is still there. For that, an instance writes down which
-/// runs it answers for before it begins them; with [`supervise`](Self::supervise), the others find what one that is gone has left, and go
-/// on with it. [`begin`](Self::begin) starts a turn from a queue or a webhook, [`open_runs`](Self::open_runs) tells what is not over, and
-/// [`run_limit`](Self::run_limit) bounds what is followed at once. The rules are in
+/// # Runs are supervised to their end
+/// [`on_end`](Self::on_end) is called at least once when a run is over, by whichever instance is left. For this, an instance
+/// registers its runs before it starts them. With [`supervise`](Self::supervise), other instances find the runs of one that is
+/// gone, and take them over. [`begin`](Self::begin) starts a turn from a queue or a webhook, [`open_runs`](Self::open_runs) lists
+/// the runs that are not over, and [`run_limit`](Self::run_limit) limits how many are followed at once. The rules are in
 /// [`run_log::register`](crate::protocol::run_log::register).
 ///
-/// A server says `supervise()` when it starts, and `drain(…)` when it is told to stop, as `web_chat` does.
+/// A server calls `supervise()` when it starts, and `drain(…)` when it is asked to stop, as `web_chat` does.
 ///
-/// # When it fails
-/// Before the stream, `{"error": message}` with the status that [`Refusal`] tells; [`on_error`](Self::on_error) sees the reason. A body that
-/// comes too slowly is refused with 408, one that is over the [limits](Self::limits) with 413.
+/// # Failures
+/// Before the stream begins, the response is `{"error": message}` with the status of the [`Refusal`];
+/// [`on_error`](Self::on_error) gets the reason. A body that arrives too slowly is refused with 408, one that exceeds the
+/// [limits](Self::limits) with 413.
 ///
-/// A run that is lost ends with an `error` chunk. Without a log, a browser gets an `error` chunk and `[DONE]` where the relay's connection
-/// breaks off, or ends before the message does (without `finish`, `error`, `abort` or `[DONE]`); an event that was under way ends with an
-/// empty line first. Where somebody has stopped the run, the relay says only `[DONE]`, and the browser gets `abort`, `finish` and `[DONE]` behind
-/// it: so a page can tell the end, a stop (`abort`) and a break (`error`).
+/// A run that is lost ends with an `error` chunk. Without a log, the browser gets an `error` chunk and `[DONE]` if the relay's
+/// connection is cut, or ends before the message does (without `finish`, `error`, `abort` or `[DONE]`). An unfinished event is
+/// completed with an empty line first. If the run was cancelled, the relay sends only `[DONE]`, and the browser gets `abort`,
+/// `finish` and `[DONE]` after it. So a page can tell the end, a cancellation (`abort`) and a cut (`error`) apart.
 ///
-/// # Where to store what the user says
-/// The relay stores a turn with its answer, and [`Session::hydrate`](crate::Session::hydrate) reads both; of a turn that failed or was stopped it
-/// stores nothing. To keep the user's words yourself, store them in [`ChatRun::on_started`], which is called once the run has begun. In the
-/// function that decides it would be too early: what is refused behind it (a chat that is answering, a budget that is used up, a request that
-/// the relay does not take) would stand in your database as a turn that never was. Give the message its id
-/// ([`UiMessage::with_id`](crate::UiMessage::with_id)), and store it by that id, so that a request that is sent twice stores it once.
-/// [`on_end`](Self::on_end) is told the answer of a stopped or failed turn as far as it came; the `user_message_id` of its
+/// # Storing the user's messages
+/// The relay stores a turn together with its answer, and [`Session::hydrate`](crate::Session::hydrate) reads both. For a turn
+/// that failed or was cancelled it stores nothing. To keep the user's messages yourself, store them in [`ChatRun::on_started`],
+/// which is called once the run has started. The function that decides is too early: a request that is refused after it (the chat
+/// is answering, a budget is used up, or the relay refuses) would leave a turn in your database that never ran. Give the message
+/// its id ([`UiMessage::with_id`](crate::UiMessage::with_id)), and store it by that id, so that a request that is sent twice is
+/// stored once. [`on_end`](Self::on_end) gets the partial answer of a cancelled or failed turn, and the `user_message_id` of its
 /// [`run`](EndedRun::run) is that id. `web_chat` keeps both, and shows them between the stored messages.
 ///
-/// Refused with 400: `trigger: "regenerate-message"` and a history that does not end with a message of the user's, since the
-/// relay can only append a turn to a conversation. Refused with 409: a chat that is answering, or whose thread is streaming; see
-/// [`Session::run`](crate::Session::run).
+/// The handler refuses with 400: `trigger: "regenerate-message"`, and a history that does not end with a message of the user,
+/// because the relay can only append a turn to a conversation. It refuses with 409: a chat that is answering, or whose thread is
+/// streaming; see [`Session::run`](crate::Session::run).
 ///
 /// # When the browser leaves
-/// The run goes on, costs, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at once, and what was
-/// created for a run that was still starting is known only to [`ChatRun::on_started`].
+/// The run goes on, costs money, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at
+/// once, and only [`ChatRun::on_started`] learns the ids that were created for a run that was still starting.
 ///
-/// # Runs that are not in the log
-/// Of a run that was started elsewhere, the end is waited for, and its stored answer sent. Without a log its
-/// stream is joined, if the relay would open it: the relay's `GET` and `DELETE` name a sandbox and mean its newest run, so this handler
-/// asks first, and once more before it passes anything on, so that it is never the run of another thread; only a run that begins in the
-/// moment between asking and ending can be ended in its place.
+/// # Runs without a log
+/// For a run that was started elsewhere, the handler waits for its end and sends the stored answer. [Without
+/// logs](Self::without_log) it joins the stream if the relay would open that of this run. The relay's `GET` and `DELETE` name a
+/// sandbox and mean its newest run. So the handler checks the threads first, and once more before it passes anything on, so that
+/// it never sends the run of another thread. Only a run that begins between the check and the cancellation can be cancelled in
+/// its place.
 #[derive(Clone)]
 pub struct ChatHandler {
     pub(super) core: Core<ChatRequest, ChatRun>,
-    /// None where the relay's streams are passed on as they are.
+    /// `None` if the relay's streams are passed on unchanged.
     pub(super) recorded: Option<Recorded>,
-    /// After how much silence a browser is sent a comment.
+    /// The time of silence after which a comment is sent to the browser.
     keep_alive: Option<Duration>,
     responds_at_once: bool,
     budgets: Budgets,
 }
 
 impl ChatHandler {
-    /// Lets those chat for whom `decide` gives a run: a [`StartRun`](crate::StartRun) or a [`ChatRun`].
+    /// Creates a handler for the runs returned by `decide`: a [`StartRun`](crate::StartRun) or a [`ChatRun`].
     ///
-    /// It is asked for every request, also for the run that is to be resumed or ended: then only its sandbox and its thread count.
+    /// It is called for every request. If a run is to be resumed or cancelled, only the sandbox and the thread of its result are
+    /// used.
     ///
-    /// The closure may run many times at once. Its futures outlive the call, so what they need of what it holds is cloned
-    /// into them. They are dropped when the browser leaves meanwhile.
+    /// The closure may run many times at once. Its futures outlive the call, so clone what they need into them. They are dropped
+    /// if the browser leaves in the meantime.
     pub fn new<F, Fut, R>(client: AgentClient, decide: F) -> Self
     where
         F: Fn(ChatRequest) -> Fut + Send + Sync + 'static,
@@ -183,11 +189,11 @@ impl ChatHandler {
         }
     }
 
-    /// Keeps the logs of answers in this store, which all instances share, instead of the memory of this process: so that a browser can
-    /// resume on any of them, and another goes on where one ends.
+    /// Keeps the logs of answers in this store, which all instances share, instead of the memory of this process. Then a browser
+    /// can resume on any instance, and another instance takes over if one ends.
     ///
-    /// Should the store fail, runs go on: they are delivered to the browsers of this instance, and [`on_error`](Self::on_error) is told
-    /// that [they cannot be replayed](Error::is_not_replayable).
+    /// If the store fails, runs go on: they are delivered to the browsers of this instance, and [`on_error`](Self::on_error) is
+    /// called with an error saying that [they cannot be replayed](Error::is_not_replayable).
     #[must_use]
     pub fn run_log(mut self, log: impl RunLog) -> Self {
         let recorded = self.recorded.get_or_insert_with(|| {
@@ -200,11 +206,13 @@ impl ChatHandler {
         self
     }
 
-    /// Sets how many bytes of memory logs take in this process: 256 MiB by default. Logs of answers that are over make room for others.
+    /// Sets the most bytes of memory for logs in this process; the default is 256 MiB. Logs of ended answers make room for
+    /// others.
     ///
-    /// Where there is no room even so, and no [other store](Self::run_log), an answer goes on to the browsers that are there and keep up, and
-    /// [`on_error`](Self::on_error) is told that [it cannot be replayed](Error::is_not_replayable). For these, 256 KiB of each answer are
-    /// held beside the limit: who comes later gets an answer that is no longer than that from its start, and else an `error`.
+    /// If there is still no room, and no [other store](Self::run_log), an answer goes on for connected browsers that keep up, and
+    /// [`on_error`](Self::on_error) is called with an error saying that [it cannot be replayed](Error::is_not_replayable). For
+    /// such answers the last 256 KiB are held in addition to the limit. A browser that connects later gets an answer up to that
+    /// length from its start, and an `error` for a longer one.
     #[must_use]
     pub fn log_memory(mut self, bytes: usize) -> Self {
         if let Some(recorded) = &mut self.recorded {
@@ -213,25 +221,25 @@ impl ChatHandler {
         self
     }
 
-    /// Passes the relay's streams on, byte for byte and as fast as each browser takes them, without a log.
+    /// Passes the relay's streams on without a log, byte for byte and as fast as each browser reads them.
     ///
-    /// Then a browser that reloads in the middle of an answer gets what comes after it has joined, held back by the relay until 5 s of quiet,
-    /// under another message id: `useChat` shows two messages, or loses the beginning. The page does well to read the stored messages
-    /// again when the run is over.
+    /// A browser that reloads in the middle of an answer then gets only the part after it has joined. The relay holds that back
+    /// until 5 s of silence, and gives it another message id, so `useChat` shows two messages or loses the beginning. Let the
+    /// page read the stored messages again when the run is over.
     ///
-    /// Only the answer to a message that has an [observer](ChatRun::observe) is read here: followed across cuts as the client's [`FollowPolicy`]
-    /// says, and encoded again.
+    /// Only the answer to a message with an [observer](ChatRun::observe) is decoded here: it is followed across cuts as the
+    /// client's [`FollowPolicy`] says, and encoded again.
     #[must_use]
     pub fn without_log(mut self) -> Self {
         self.recorded = None;
         self
     }
 
-    /// Returns the turns of a chat that are not over, in their order: the one that is answered, and those that
-    /// [wait](ChatRun::turn_order). The relay stores what was asked with the answer only, so a page that is loaded meanwhile shows them behind
-    /// the stored messages.
+    /// Returns the turns of a chat that are not over, in order: the one being answered, and those that
+    /// [wait](ChatRun::turn_order). The relay stores a turn only together with its answer, so show these after the stored
+    /// messages on a page that is loaded in the meantime.
     ///
-    /// What does not stand in a log, or cannot be read, is not there. So it is where the owner is not the one of the
+    /// Turns that are in no log, or cannot be read, are missing. The list is empty if `owner` is not the owner of the
     /// [run](ChatRun::owner).
     pub async fn open_turns(&self, owner: &str, chat: &str) -> Vec<OpenTurn> {
         match &self.recorded {
@@ -240,30 +248,31 @@ impl ChatHandler {
         }
     }
 
-    /// Sets after how much silence a browser is sent a comment, which readers of event streams pass over; `None`, as zero,
-    /// for never. Default: 15 s.
+    /// Sets the time of silence after which a comment is sent to the browser; the default is 15 s. `None` or zero turns comments
+    /// off. Readers of event streams ignore comments.
     ///
-    /// What lies between gives up connections on which nothing comes: nginx after 60 s, others sooner.
+    /// Proxies close silent connections: nginx after 60 s, others sooner.
     #[must_use]
     pub fn keep_alive(mut self, every: impl Into<Option<Duration>>) -> Self {
-        // Without a pause between them, there would be nothing but comments.
+        // A period of zero would send nothing but comments.
         self.keep_alive = every.into().filter(|every| !every.is_zero());
         self
     }
 
-    /// Begins each response to a message at once, with a comment, and then starts the run: a first message that creates a sandbox takes
-    /// some seconds, in which something between may give up.
+    /// Begins each response to a message at once with a comment, and only then starts the run. A first message that creates a
+    /// sandbox takes some seconds, after which a proxy may give up.
     ///
-    /// The status then tells only what your function has decided. What the relay refuses, which is a status of 400 or more
-    /// otherwise, comes as an `error` chunk in a response of 200, and so does what fails: `useChat` shows both alike.
+    /// The status then reflects only the decision of your function. A refusal by the relay, otherwise a status of 400 or more,
+    /// becomes an `error` chunk in a response with 200, and so do failures. `useChat` shows both in the same way.
     #[must_use]
     pub fn respond_at_once(mut self) -> Self {
         self.responds_at_once = true;
         self
     }
 
-    /// Asks a budget before each turn, and tells it what each run has cost: a [`SpendingLimit`](crate::backend::SpendingLimit) of so many
-    /// dollars for each user or chat, or [one of yours](Budget). It may be called more than once: each has to agree.
+    /// Checks a budget before each turn, and reports the cost of each run to it. It is a
+    /// [`SpendingLimit`](crate::backend::SpendingLimit) in dollars for each user or chat, or [one of your own](Budget). Call this
+    /// once for each budget: all of them have to allow a turn.
     ///
     /// ```
     /// use twentyfirst_client::AgentClient;
@@ -277,21 +286,21 @@ impl ChatHandler {
     /// }
     /// ```
     ///
-    /// Where it refuses, nothing is started: the browser gets 402 and what was spent, as where the relay refuses because of a
-    /// [limit](crate::RunOptions::max_sandbox_budget_usd) of its own. It is asked again for a turn that has
-    /// [waited](ChatRun::turn_order), which then ends with an `error`. One that cannot be asked lets the turn begin, and
-    /// [`on_error`](Self::on_error) sees why; see [`require_budget`](Self::require_budget).
+    /// If a budget refuses, nothing is started. The browser gets 402 with the spending, as if the relay had refused because of
+    /// one of its own [limits](crate::RunOptions::max_sandbox_budget_usd). The budget is checked again for a turn that has
+    /// [waited](ChatRun::turn_order), which then ends with an `error`. If a budget is unavailable, the turn begins, and
+    /// [`on_error`](Self::on_error) is called with the cause; see [`require_budget`](Self::require_budget).
     ///
-    /// A run is told of before its end stands in the log: whoever asks the next question behind the end is asked for with
-    /// its cost. An end is held back for that, for 5 s at most. [Without a log](Self::without_log) answers are read here, and read on when
-    /// the browser leaves, so that their cost is known.
+    /// The cost of a run is reported before its end is written to the log. So if the user sends the next message after the end,
+    /// the check includes that cost. The end is delayed for this by at most 5 s. [Without a log](Self::without_log) answers are
+    /// decoded here, and read to their end when the browser leaves, so that their cost is known.
     #[must_use]
     pub fn budget(mut self, budget: impl Budget) -> Self {
         self.budgets.add(budget);
         self.pass_budgets_on()
     }
 
-    /// Refuses turns with 503 while a [budget](Self::budget) cannot be asked.
+    /// Refuses turns with 503 while a [budget](Self::budget) is unavailable.
     #[must_use]
     pub fn require_budget(mut self) -> Self {
         self.budgets.require();
@@ -305,11 +314,11 @@ impl ChatHandler {
         self
     }
 
-    /// Sees why a call to the relay failed, before it becomes a [`Refusal`]: for your log, and for [what was created](Error::created) all the
-    /// same.
+    /// Sets a function that is called with the error of each failed call to the relay before it becomes a [`Refusal`]: for your
+    /// log, and for the [ids that were created](Error::created) all the same.
     ///
-    /// It also sees why a stream that has begun broke off, or that it ended before its message, and a run that is read here and
-    /// [is lost](Error::is_run_lost). A browser that leaves is no error.
+    /// It is also called when a stream that has begun is cut or ends before its message, and when a run that is read here [is
+    /// lost](Error::is_run_lost). A browser that leaves is not an error.
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.core.on_error = OnError::new(on_error);
@@ -353,7 +362,7 @@ impl ChatHandler {
         if run.on_started.is_none() {
             return direct.start(run, bill).await;
         }
-        to_its_end(&runtime, async move { direct.start(run, bill).await }).await
+        run_to_completion(&runtime, async move { direct.start(run, bill).await }).await
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
@@ -386,17 +395,19 @@ impl ChatHandler {
         };
         if let Some((recorded, logged)) = logged {
             let stop = async move { recorded.stop(&logged).await };
-            return Ok(told(to_its_end(self.core.runtime(), stop).await?));
+            return Ok(response(
+                run_to_completion(self.core.runtime(), stop).await?,
+            ));
         }
         let cancelled = match run {
             None => Cancelled::new(CancelStatus::Idle, None),
             Some(run) => {
                 let Direct { client, on_error } = self.direct();
                 let work = async move { cancel(&client, &on_error, run).await };
-                to_its_end(self.core.runtime(), work).await?
+                run_to_completion(self.core.runtime(), work).await?
             }
         };
-        Ok(told(cancelled))
+        Ok(response(cancelled))
     }
 
     fn direct(&self) -> Direct {
@@ -406,14 +417,14 @@ impl ChatHandler {
         }
     }
 
-    /// The run that is under way, if there is a thread for one.
+    /// Returns the run under way, if the user's function names a thread for it.
     async fn run_of(&self, head: Parts, id: String) -> Result<Option<RunRef>, Refusal> {
         let request = ChatRequest::of_run(head, Named::new(id, None));
         let run = self.core.decide.ask(request).await?;
         Ok(run.place())
     }
 
-    /// A response whose connection is kept alive.
+    /// Adds comments to a response that keep its connection alive.
     fn keep(&self, response: Response<Body>) -> Response<Body> {
         if response.status() != StatusCode::OK {
             return response;
@@ -426,7 +437,7 @@ impl Handler for ChatHandler {
     async fn respond(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
         match head.method {
-            // Wherever it is mounted: that may end with `/stream`, too.
+            // At any path, since the handler may be mounted at one that ends with `/stream`.
             Method::POST => self.send(head, body).await,
             Method::GET | Method::DELETE => match chat_id(head.uri.path())? {
                 Some(id) if head.method == Method::GET => {

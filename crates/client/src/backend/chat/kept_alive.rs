@@ -13,24 +13,29 @@ use twentyfirst_transport::{Body, Error, Runtime, Wait};
 use super::tail::Tail;
 use crate::backend::Refusal;
 
-/// What is said first where the response begins before the run has started, and then whenever nothing was said for a while: comments, which
-/// readers of event streams pass over.
+/// The comment at the beginning of a response that starts before its run, and the one after each period of silence. Readers of
+/// event streams ignore comments.
 const OPEN: &[u8] = b": stream-open\n\n";
 const ALIVE: &[u8] = b": keep-alive\n\n";
 
-/// The body of each response with events: what it says, and a comment whenever that is nothing for a while.
+/// The body of every response with events. It adds a comment whenever nothing was sent for a while.
 ///
-/// What lies between gives up connections on which nothing comes, many after a minute. A comment never comes within an event.
+/// Proxies close silent connections, many after a minute. A comment is never inserted into an event.
+///
+/// ```text
+///   Starting ── the run has started, or was refused ──► Body ── the body has ended ──► Over
+///      └── comments ──┘                                  └── data, and comments between events
+/// ```
 pub(super) struct KeptAlive {
     source: Source,
     tail: Tail,
     every: Option<Duration>,
-    said_at: Instant,
+    sent_at: Instant,
     wait: Wait,
 }
 
 enum Source {
-    /// The response has begun, and what its body is to be has not.
+    /// The response has begun, but its body is not known yet.
     Starting {
         start: Start,
         is_open: bool,
@@ -42,12 +47,12 @@ enum Source {
 pub(super) type Start = Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>;
 
 impl KeptAlive {
-    /// This body.
+    /// Creates a body from one that exists.
     pub(super) fn new(body: Body, every: Option<Duration>, runtime: &Arc<dyn Runtime>) -> Self {
         Self::of(Source::Body(body), every, runtime)
     }
 
-    /// A body that is not there yet.
+    /// Creates a body from one that is not known yet.
     pub(super) fn starting(
         start: Start,
         every: Option<Duration>,
@@ -63,19 +68,19 @@ impl KeptAlive {
             source,
             tail: Tail::default(),
             every,
-            said_at: wait.now(),
+            sent_at: wait.now(),
             wait,
         }
     }
 
-    fn say(&mut self, words: Bytes) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.tail.push(&words);
-        self.said_at = self.wait.now();
-        Poll::Ready(Some(Ok(Frame::data(words))))
+    fn send(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.tail.push(&data);
+        self.sent_at = self.wait.now();
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 }
 
-/// What a stream says whose run has not started. With `finish`, nobody asks for more of it.
+/// Encodes the stream of a run that could not start. The `finish` chunk keeps clients from resuming it.
 fn refused(refusal: &Refusal) -> Bytes {
     let error = chunk::Error::new(shown(refusal.message()));
     let chunks = [Chunk::from(error), chunk::Finish::new().into()];
@@ -96,7 +101,7 @@ impl http_body::Body for KeptAlive {
             match &mut this.source {
                 Source::Starting { is_open, .. } if !*is_open => {
                     *is_open = true;
-                    return this.say(Bytes::from_static(OPEN));
+                    return this.send(Bytes::from_static(OPEN));
                 }
                 Source::Starting { start, .. } => {
                     if let Poll::Ready(response) = start.as_mut().poll(cx) {
@@ -109,9 +114,9 @@ impl http_body::Body for KeptAlive {
                 }
                 Source::Body(body) => match Pin::new(body).poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => {
-                        // Nothing can be said after trailers, and none of ours has any.
+                        // No data may follow trailers. Our bodies have none.
                         if let Ok(data) = frame.into_data() {
-                            return this.say(data);
+                            return this.send(data);
                         }
                         continue;
                     }
@@ -126,10 +131,10 @@ impl http_body::Body for KeptAlive {
             let Some(every) = this.every.filter(|_| !this.tail.is_within_event()) else {
                 return Poll::Pending;
             };
-            if this.wait.poll(this.said_at, every, cx).is_pending() {
+            if this.wait.poll(this.sent_at, every, cx).is_pending() {
                 return Poll::Pending;
             }
-            return this.say(Bytes::from_static(ALIVE));
+            return this.send(Bytes::from_static(ALIVE));
         }
     }
 }

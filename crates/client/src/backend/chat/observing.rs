@@ -9,7 +9,7 @@ use crate::backend::on_error::OnError;
 use crate::error::Error;
 use crate::run::Run;
 
-/// A run, and who is shown what comes of it.
+/// A run with its observer.
 pub(super) struct Observing {
     pub(super) run: Run,
     observer: Option<Observer>,
@@ -25,10 +25,10 @@ impl Observing {
         }
     }
 
-    /// What happens next. The observer has seen it.
+    /// Returns the next event, after the observer has seen it.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<RunEvent>> {
-        let moment = ready!(self.run.poll_event(cx));
-        match (&moment, &mut self.observer) {
+        let event = ready!(self.run.poll_event(cx));
+        match (&event, &mut self.observer) {
             (Some(RunEvent::Chunk(chunk)), Some(observer)) => observer(Observed::Chunk(chunk)),
             (None, observer) => {
                 let observer = observer.take();
@@ -38,10 +38,10 @@ impl Observing {
             }
             _ => {}
         }
-        Poll::Ready(moment)
+        Poll::Ready(event)
     }
 
-    /// The next chunk, or one that tells a page that something may be missing.
+    /// Returns the next chunk, or one that tells the page that content may be missing.
     pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk<'static>>> {
         loop {
             match ready!(self.poll_event(cx)) {
@@ -67,7 +67,7 @@ impl Observing {
         self.run.known_outcome().cloned()
     }
 
-    /// Says that nobody reads on.
+    /// Notifies the observer that nobody reads on.
     pub(super) fn leave(&mut self) {
         if let Some(mut observer) = self.observer.take() {
             let message = self.run.message_so_far();
@@ -76,7 +76,7 @@ impl Observing {
     }
 }
 
-/// Tells a page that something may be missing.
+/// Creates a chunk that tells the page that content may be missing.
 pub(super) fn gap() -> Chunk<'static> {
     let gap = Data::new("gap").data(serde_json::Value::Null);
     Chunk::Data(gap.transient(true))

@@ -13,11 +13,12 @@ use super::tail::Tail;
 use crate::backend::on_error::OnError;
 use crate::error::Error;
 
-/// A stream of the relay on its way to a browser, byte for byte.
+/// Passes a stream of the relay to a browser, byte for byte.
 ///
-/// It reads from the relay only when the browser takes, and holds nothing but the event that is under way.
+/// It reads from the relay only when the browser reads, and holds only the current event. The bytes are decoded only to know how the
+/// message ends: a body that ends without an end of the message gets an `error` chunk, so that a page does not take a cut for the end.
 pub(super) struct Passing {
-    /// The relay's, until it has ended.
+    /// The relay's body, until it has ended.
     body: Option<Body>,
     progress: Progress,
     on_error: OnError,
@@ -51,50 +52,49 @@ impl http_body::Body for Passing {
                     this.progress.push(&data);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // Nothing could be said after trailers.
+                // No data may follow trailers.
                 Err(_trailers) => None,
             },
             Some(Err(error)) => Some(Error::from(error)),
             None => None,
         };
         this.body = None;
-        // The end of a transport is not the end of a message.
-        let farewell = this.progress.farewell();
-        if let Some(Farewell::Broken(_)) = farewell {
+        // The body has ended, but the message may not have.
+        let ending = this.progress.ending();
+        if let Some(Ending::Broken(_)) = ending {
             this.on_error
                 .show(&end.unwrap_or_else(Error::stream_unfinished));
         }
-        Poll::Ready(farewell.map(|farewell| {
-            let (Farewell::Broken(words) | Farewell::Stopped(words) | Farewell::Told(words)) =
-                farewell;
+        Poll::Ready(ending.map(|ending| {
+            let (Ending::Broken(words) | Ending::Stopped(words) | Ending::Complete(words)) = ending;
             Ok(Frame::data(words))
         }))
     }
 }
 
-/// An `error` chunk, and `[DONE]`.
-pub(super) fn apology(text: &str) -> Bytes {
+/// Encodes an `error` chunk and `[DONE]`.
+pub(super) fn error_events(text: &str) -> Bytes {
     let error = Chunk::from(chunk::Error::new(text.to_owned()));
     [error.encode_event(), encode_done()].concat().into()
 }
 
-/// How far the message of a stream has come.
+/// The progress of a stream's message.
 #[derive(Default)]
 struct Progress {
     tail: Tail,
     decoder: Decoder,
-    /// Whether an event was too long to be read. Only the last bytes tell then.
+    /// Whether an event was too long to be decoded. Then only the last bytes show the end.
     is_unreadable: bool,
 }
 
-/// What is said when nothing more comes from the relay.
-enum Farewell {
+/// The last bytes for a stream from which the relay sends nothing more.
+enum Ending {
     /// The message has not ended.
     Broken(Bytes),
-    /// Somebody has stopped the run.
+    /// The run was cancelled.
     Stopped(Bytes),
-    /// The message has ended with the event that was under way.
-    Told(Bytes),
+    /// The event under way was the end of the message.
+    Complete(Bytes),
 }
 
 impl Progress {
@@ -113,51 +113,51 @@ impl Progress {
         }
     }
 
-    /// Whether `[DONE]` has come.
+    /// Whether `[DONE]` was received.
     fn is_done(&self) -> bool {
         self.decoder.is_done() || self.tail.is_done()
     }
 
-    /// Whether the browser knows how the message ended.
-    fn is_told(&self) -> bool {
+    /// Whether the browser can tell how the message ended.
+    fn is_complete(&self) -> bool {
         self.is_done() || self.decoder.saw_finish() || self.decoder.end() != End::Cut
     }
 
-    /// Whether somebody has stopped the run: then the relay says `[DONE]` and nothing else, not even `finish`.
+    /// Whether the run was cancelled: then the relay sends only `[DONE]`, without a `finish`.
     fn is_stopped(&self) -> bool {
         let has_end = self.decoder.saw_finish() || self.decoder.end() != End::Finished;
         self.decoder.is_done() && !has_end
     }
 
-    /// Ends the event that is under way, and the stream where it has no end.
+    /// Completes the event under way, and ends the stream if it has no end.
     ///
-    /// A page could not tell a stop from an answer without an end, so it is told of it as with a log: behind the relay's `[DONE]`, as its
-    /// bytes have passed already. The AI SDK reads on there.
-    fn farewell(&mut self) -> Option<Farewell> {
+    /// A page could not tell a cancelled run from an answer that was cut off. So it gets the same chunks as with a log. They come
+    /// after the relay's `[DONE]`, whose bytes were passed on already; the AI SDK reads on after it.
+    fn ending(&mut self) -> Option<Ending> {
         const EMPTY_LINE: Bytes = Bytes::from_static(b"\n\n");
 
-        let is_told = self.is_told();
+        let is_complete = self.is_complete();
         let is_within_event = self.tail.is_within_event();
-        if !is_told && is_within_event {
+        if !is_complete && is_within_event {
             self.push(&EMPTY_LINE);
         }
         if self.is_stopped() {
             let stop = FinalChunks::default().missing(Some(&RunEnd::Cancelled));
             let stop = stop.iter().map(Chunk::encode_event).chain([encode_done()]);
-            let line = (is_within_event && !is_told).then_some(EMPTY_LINE);
+            let line = (is_within_event && !is_complete).then_some(EMPTY_LINE);
             let words: Vec<Bytes> = line.into_iter().chain(stop).collect();
-            return Some(Farewell::Stopped(words.concat().into()));
+            return Some(Ending::Stopped(words.concat().into()));
         }
-        if is_told {
+        if is_complete {
             return None;
         }
-        if self.is_told() {
-            return Some(Farewell::Told(EMPTY_LINE));
+        if self.is_complete() {
+            return Some(Ending::Complete(EMPTY_LINE));
         }
-        let apology = apology(FinalChunks::BROKE_OFF);
-        Some(Farewell::Broken(match is_within_event {
-            true => [EMPTY_LINE, apology].concat().into(),
-            false => apology,
+        let error = error_events(FinalChunks::BROKE_OFF);
+        Some(Ending::Broken(match is_within_event {
+            true => [EMPTY_LINE, error].concat().into(),
+            false => error,
         }))
     }
 }

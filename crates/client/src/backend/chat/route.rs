@@ -3,14 +3,14 @@ use twentyfirst_protocol::browser::BodyError;
 
 use crate::backend::Refusal;
 
-/// What stands before `/stream`, which a slash may follow, at the end of a path.
+/// Returns the path before `/stream` at the end of a path, which may have a trailing slash.
 pub(super) fn stream_of(path: &str) -> Option<&str> {
     path.strip_suffix('/')
         .unwrap_or(path)
         .strip_suffix("/stream")
 }
 
-/// The id in `/…/{id}/stream`.
+/// Returns the id in `/…/{id}/stream`.
 pub(super) fn chat_id(path: &str) -> Result<Option<String>, Refusal> {
     let Some(chat) = stream_of(path) else {
         return Ok(None);

@@ -9,23 +9,24 @@ use super::recorded::{self, EndedRun, OnEnd, OpenRun, Recorded};
 use crate::backend::Refusal;
 use crate::error::Error;
 
-/// # Runs that are answered for
-/// A browser may leave, and an instance may die: a run goes on, and somebody has to see to its end. These are for servers that count on
-/// it. They need a log; with a [store that is shared](Self::run_log), another instance takes the place of one that dies.
+/// # Supervised runs
+/// A browser may leave and an instance may die while the run goes on. These methods are for servers that must see every run to
+/// its end. They need a log. With a [shared store](Self::run_log), another instance takes the place of one that dies.
 impl ChatHandler {
-    /// Does this when a run is over, however it has ended, and whoever is still there to see: what it came to is kept, counted, sent on.
+    /// Sets a function that is called when a run is over, however it ended and whether or not a browser is still connected. Use
+    /// it to store or count the outcome, or to pass it on.
     ///
-    /// It is called **at least once** for each run that this handler has started: by the instance that has recorded the end, and where that
-    /// is gone by another which [supervises](Self::supervise), about 40 s later. It is called again where it fails or panics, after
-    /// pauses of 1 s to 60 s, and where an instance dies while it is called: [`EndedRun::id`] tells repetitions.
-    /// [`on_error`](Self::on_error) sees [each failure](Error::end_not_told). In the memory of one process, an end is told as long as
-    /// the process lives.
+    /// It is called **at least once** for each run that this handler has started: by the instance that recorded the end or, if
+    /// that is gone, by one that [supervises](Self::supervise), about 40 s later. It is called again if it fails or panics, after
+    /// delays of 1 s to 60 s, and if an instance dies during the call. Use [`EndedRun::id`] to recognize repetitions.
+    /// [`on_error`](Self::on_error) is called with [each failure](Error::on_end_failed). With the log in the memory of one
+    /// process, the calls end with that process.
     ///
-    /// It is called for runs that the relay has refused, too: these have [no place](EndedRun::run). A message that was refused because the
-    /// chat was answering is no run.
+    /// It is also called for runs that the relay refused; these have [no run](EndedRun::run). A message that was refused because
+    /// the chat was answering is not a run.
     ///
-    /// What it is told stands in the log of the run; where that is gone, or does not hold all of the answer, the relay is asked. All
-    /// instances of a server do the same here, as any of them may be the one that does it.
+    /// The outcome comes from the log of the run. If the log is gone, or does not hold the whole answer, the relay is asked. Set
+    /// the same function on all instances of a server, as any of them may call it.
     ///
     /// ```
     /// use twentyfirst_client::backend::ChatHandler;
@@ -55,8 +56,8 @@ impl ChatHandler {
         self
     }
 
-    /// Sets how many runs are followed here at once; no limit by default. A message beyond it is refused with 503 and `retry-after`, and
-    /// what other instances have left waits for room.
+    /// Limits the runs that this instance follows at once; unlimited by default. Further messages are refused with 503 and
+    /// `retry-after`, and runs left by other instances wait for room.
     #[must_use]
     pub fn run_limit(mut self, runs: usize) -> Self {
         if let Some(recorded) = &mut self.recorded {
@@ -65,27 +66,30 @@ impl ChatHandler {
         self
     }
 
-    /// Looks from now on for runs of instances that are gone, and goes on with them: their answers are recorded to the end, and
-    /// [`on_end`](Self::on_end) is called. A run of an instance that was killed is gone on with after about 40 s, one of an instance that was
-    /// [drained](Self::drain) after 5 s at most. Runs are found for 48 h, also by an instance that starts when all others are gone.
+    /// Starts to look for runs of instances that are gone, and takes them over: it records their answers to the end, and calls
+    /// [`on_end`](Self::on_end). Runs of an instance that was killed are taken over after about 40 s, those of an instance that
+    /// was [drained](Self::drain) after at most 5 s. Runs are found for 48 h, even by an instance that starts after all others
+    /// are gone.
     ///
-    /// A task of the client's [`Runtime`](crate::transport::Runtime) does so, until [`drain`](Self::drain). It is begun once; call it
-    /// when the server starts, within the runtime. Without a [store that is shared](Self::run_log) there is nothing to find.
+    /// A task of the client's [`Runtime`](crate::transport::Runtime) does this until [`drain`](Self::drain). Call it within the
+    /// runtime when the server starts; only the first call starts the task. Without a [shared store](Self::run_log) there is
+    /// nothing to find.
     pub fn supervise(&self) {
         if let Some(recorded) = &self.recorded {
             recorded.supervise();
         }
     }
 
-    /// Lets all runs go that this instance reads, so that others go on with them at once: for a deploy, when no more requests come. Waits no
-    /// longer than `deadline` until they have been let go, and until calls of [`on_end`](Self::on_end) are over that are under way; without a
-    /// [store that is shared](Self::run_log), until runs have ended and their ends were told. Returns how many are left: 0 if nothing is
-    /// lost when the process ends now. With a shared store, what is left is found by others, too, only later.
+    /// Releases all runs that this instance reads, so that other instances take them over at once. Call it during a deployment,
+    /// when no more requests arrive. It waits for at most `deadline` until the runs are released and current calls of
+    /// [`on_end`](Self::on_end) have returned. Without a [shared store](Self::run_log) it waits until the runs and those calls
+    /// have ended. Returns the number of runs that are left: with 0, nothing is lost if the process ends now. With a shared store
+    /// other instances find the rest as well, only later.
     ///
-    /// Bodies of responses that are under way go on from the store. From now on this instance takes over no run.
+    /// Bodies of responses under way continue from the store. From now on this instance takes over no run.
     ///
     /// # Cancel safety
-    /// Dropping the future stops waiting; runs are let go all the same.
+    /// Dropping the future only stops the waiting; the runs are released all the same.
     pub async fn drain(&self, deadline: Duration) -> usize {
         match &self.recorded {
             Some(recorded) => recorded.drain(deadline).await,
@@ -93,16 +97,16 @@ impl ChatHandler {
         }
     }
 
-    /// Returns all runs that are not over, or whose end was not told yet: of all instances, also of those that are gone.
+    /// Returns all runs that are not over or whose end was not reported yet, of all instances, even those that are gone.
     ///
-    /// It is for queues that must begin nothing twice: a run stands here before [`begin`](Self::begin) sends anything to the relay, and until
-    /// [`on_end`](Self::on_end) has succeeded. So what neither stands here nor was told of then was never begun. Ask for the open runs
-    /// first, and look then what was told: the other way round, a run can end in between.
+    /// It is for queues that must not start anything twice. A run is listed before [`begin`](Self::begin) sends anything to the
+    /// relay, and until [`on_end`](Self::on_end) has succeeded. So a run that is neither listed nor reported by then was never
+    /// started. List the open runs first, and then check the reported ones: in the other order, a run can end in between.
     ///
-    /// Instances write down what they answer for if they have [`on_end`](Self::on_end) or [supervise](Self::supervise).
+    /// Instances register their runs if they have [`on_end`](Self::on_end) or [supervise](Self::supervise).
     ///
     /// # Errors
-    /// If the store is unavailable, or cannot be read.
+    /// If the store is unavailable, or its entries cannot be read.
     pub async fn open_runs(&self) -> Result<Vec<OpenRun>, Error> {
         match &self.recorded {
             Some(recorded) => recorded.open_runs().await,
@@ -110,15 +114,15 @@ impl ChatHandler {
         }
     }
 
-    /// Starts a turn of a chat without a browser, as from a queue, a schedule or a webhook, and returns the id of the run: the same as
-    /// [`EndedRun::id`] and [`OpenRun::id`], and the one by which browsers resume it.
+    /// Starts a turn of a chat without a browser, for example from a queue, a schedule or a webhook. Returns the id of the run,
+    /// which is also in [`EndedRun::id`] and [`OpenRun::id`], and with which browsers resume it.
     ///
-    /// It does what `POST` does, and is ready when the run has started. The run is recorded to its end, and
-    /// [`on_end`](Self::on_end) told.
+    /// It does the same as a `POST`, and returns when the run has started. The run is recorded to its end, and reported to
+    /// [`on_end`](Self::on_end).
     ///
     /// # Errors
-    /// What a browser would be sent: 409 where the chat is answering, 503 beyond the [limit](Self::run_limit), what the relay refuses, and
-    /// 500 [without a log](Self::without_log).
+    /// The refusal that a browser would get: 409 if the chat is answering, 503 beyond the [limit](Self::run_limit), the relay's
+    /// refusals, and 500 [without a log](Self::without_log).
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the run.
@@ -131,7 +135,7 @@ impl ChatHandler {
 
     fn recorded_or_refuse(&self) -> Result<&Recorded, Refusal> {
         self.recorded.as_ref().ok_or_else(|| {
-            let message = "a turn without a browser needs a log of answers";
+            let message = "a turn without a browser needs a run log";
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
         })
     }

@@ -6,7 +6,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// As much as tells whether an event ends here, and whether it is the last.
+    /// Enough bytes to tell whether an event ends here, and whether it is the last one.
     const LENGTH: usize = 16;
 
     pub(super) fn push(&mut self, data: &[u8]) {
@@ -21,14 +21,14 @@ impl Tail {
         &self.bytes[..self.length]
     }
 
-    /// Whether an event has begun and not ended: events end with an empty line.
+    /// Whether an event has begun and not ended. Events end with an empty line.
     pub(super) fn is_within_event(&self) -> bool {
         const ENDS: [&[u8]; 5] = [b"\n\n", b"\r\r", b"\n\r\n", b"\n\r", b"\r\r\n"];
         let bytes = self.bytes();
         !bytes.is_empty() && !ENDS.iter().any(|end| bytes.ends_with(end))
     }
 
-    /// Whether `[DONE]` was the last event. No JSON ends so.
+    /// Whether `[DONE]` was the last event. No JSON ends like that.
     pub(super) fn is_done(&self) -> bool {
         !self.is_within_event() && self.bytes().trim_ascii_end().ends_with(b"[DONE]")
     }

@@ -3,20 +3,20 @@ use http::request::Parts;
 use super::event_id::{EventIds, number};
 use crate::backend::Refusal;
 
-/// From which chunk on a browser wants a run.
+/// The first chunk of a run that a browser wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::backend::chat) enum Cursor {
-    /// From this one on; the first is 0.
+    /// This chunk; the first has the index 0.
     From(u64),
-    /// From the one behind the event with this id on: what a reader of events asks for that comes back by itself. From the start if it is
-    /// no event of the run.
-    Behind(String),
-    /// The last so many.
+    /// The chunk after the event with this id, for readers that reconnect by themselves. The start, if the id is not one of the
+    /// run.
+    After(String),
+    /// The last chunks, of this number.
     Last(u64),
 }
 
 impl Cursor {
-    /// What a request says: `startIndex` in the query, or else behind the event of `Last-Event-ID`; the start where it says nothing.
+    /// Reads the cursor from a request: `startIndex` in the query, or else `Last-Event-ID`, or else the start.
     pub(in crate::backend::chat) fn of(head: &Parts) -> Result<Self, Refusal> {
         let query = head.uri.query().unwrap_or_default();
         let start = query
@@ -29,9 +29,9 @@ impl Cursor {
         let Some(last) = head.headers.get("last-event-id") else {
             return Ok(Self::From(0));
         };
-        // Whoever sends it is a reader that connects again by itself, which 400 would end for good.
+        // This header comes from readers that reconnect by themselves. A 400 would end them for good, so any value is accepted.
         let last = last.to_str().unwrap_or_default();
-        Ok(Self::Behind(last.to_owned()))
+        Ok(Self::After(last.to_owned()))
     }
 
     fn index(text: &str) -> Option<Self> {
@@ -45,15 +45,15 @@ impl Cursor {
         matches!(self, Self::Last(_))
     }
 
-    pub(super) fn is_behind(&self) -> bool {
-        matches!(self, Self::Behind(_))
+    pub(super) fn is_after(&self) -> bool {
+        matches!(self, Self::After(_))
     }
 
-    /// The first chunk, of a run whose log has so many.
+    /// Returns the index of the first chunk, for a run whose log has `total` chunks.
     pub(super) fn first(&self, run: &str, total: u64) -> u64 {
         match self {
             Self::From(first) => *first,
-            Self::Behind(id) => {
+            Self::After(id) => {
                 let last = EventIds::of_run(run).index(id);
                 last.map_or(0, |last| last.saturating_add(1))
             }
@@ -82,8 +82,8 @@ mod tests {
         assert_eq!(cursor("", None), Some(Cursor::From(0)));
         assert_eq!(cursor("?startIndex=7", None), Some(Cursor::From(7)));
         assert_eq!(cursor("?a=b&startIndex=-10", None), Some(Cursor::Last(10)));
-        let behind = Cursor::Behind("1f2e3d4c-41".to_owned());
-        assert_eq!(cursor("", Some("1f2e3d4c-41")), Some(behind));
+        let after = Cursor::After("1f2e3d4c-41".to_owned());
+        assert_eq!(cursor("", Some("1f2e3d4c-41")), Some(after));
         assert_eq!(
             cursor("?startIndex=7", Some("1f2e3d4c-41")),
             Some(Cursor::From(7))
@@ -101,11 +101,11 @@ mod tests {
 
     #[test]
     fn an_event_of_another_run_means_the_start() {
-        let behind = |id: &str| Cursor::Behind(id.to_owned()).first("run-1f2e3d4c5b6a", 25);
-        assert_eq!(behind("1f2e3d4c-41"), 42);
-        assert_eq!(behind("1f2e3d4c-18446744073709551615"), u64::MAX);
+        let after = |id: &str| Cursor::After(id.to_owned()).first("run-1f2e3d4c5b6a", 25);
+        assert_eq!(after("1f2e3d4c-41"), 42);
+        assert_eq!(after("1f2e3d4c-18446744073709551615"), u64::MAX);
         for other in ["5b6a1f2e-41", "41", "1f2e3d4c-", "1f2e3d4c-x", ""] {
-            assert_eq!(behind(other), 0, "{other:?}");
+            assert_eq!(after(other), 0, "{other:?}");
         }
     }
 

@@ -1,17 +1,18 @@
 use bytes::BytesMut;
 
-/// The ids of the events of a run: which run it is, and the number of the chunk, as in `1f2e3d4c-57`.
+/// The ids of the events of a run. They consist of a tag for the run and the number of the chunk, as in `1f2e3d4c-57`.
 ///
-/// An `EventSource` sends the last id that it has seen to the address of its chat, where another run may be the current one by then.
+/// An `EventSource` sends the last id to the URL of its chat when it reconnects. By then another run may be the current one of
+/// the chat, so the id must show its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EventIds([u8; Self::TAG]);
 
 impl EventIds {
-    /// How many hex digits stand for the run: so few, since they stand in each event, that two runs of a chat have the same once in 2³²
-    /// times.
+    /// The number of hex digits of the tag. It is small because the tag is in every event: two runs of a chat have the same tag
+    /// once in 2³² times.
     const TAG: usize = 8;
 
-    /// The ids in this run. Only hex digits of its id are taken, whoever made it, so that no other character gets into the stream.
+    /// Creates the ids for a run. Only hex digits of the run's id are used, so that no other character can get into the stream.
     pub(super) fn of_run(run: &str) -> Self {
         let mut tag = [b'0'; Self::TAG];
         let digits = run.bytes().filter(u8::is_ascii_hexdigit);
@@ -21,7 +22,7 @@ impl EventIds {
         Self(tag)
     }
 
-    /// The chunk that has this id; `None` if no event of the run can have it.
+    /// Returns the index of the chunk with this id, or `None` if the id is not one of this run.
     pub(super) fn index(self, id: &str) -> Option<u64> {
         let (tag, index) = id.split_once('-')?;
         if tag.as_bytes() != self.0 {
@@ -38,13 +39,13 @@ impl EventIds {
     }
 }
 
-/// What these digits say, and nothing but digits.
+/// Parses a number that consists of digits only, without a sign.
 pub(super) fn number(text: &str) -> Option<u64> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
 }
 
-/// The digits of a number, without an allocation for each event.
+/// Formats a number without allocating, since this happens for each event.
 fn digits(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
     let mut at = room.len();
     for digit in room.iter_mut().rev() {

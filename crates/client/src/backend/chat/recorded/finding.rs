@@ -12,15 +12,15 @@ use crate::backend::chat::chat_request::ChatRequest;
 use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::decide::Decide;
 
-/// What stands in the path of a request: a chat, or a run by its id in the log.
+/// The id in the path of a request: that of a chat, or that of a run.
 ///
-/// The log is read when the chat is asked for, not before: who may speak is decided first.
+/// The log is read only when the chat is asked for, because the request is authorized first.
 #[derive(Clone)]
 pub(in crate::backend::chat) struct Named {
     id: String,
-    /// Where the chat of a run is found.
+    /// The logs in which a run's chat is found.
     recorded: Option<Recorded>,
-    /// Whose run it is and of which chat, if the id is a run's: once that was looked up.
+    /// The owner and the chat of the run, if the id is that of a run. Empty until it was looked up.
     of_run: Arc<OnceLock<Option<(String, String)>>>,
 }
 
@@ -33,7 +33,7 @@ impl Named {
         }
     }
 
-    /// The chat that is meant.
+    /// Returns the chat.
     pub(in crate::backend::chat) async fn chat(&self) -> &str {
         self.of_run().await.map_or(&self.id, |(_, chat)| chat)
     }
@@ -50,24 +50,24 @@ impl Named {
     }
 }
 
-/// What a request that names a chat or a run is about.
+/// The target of a request whose path has the id of a chat or a run.
 pub(in crate::backend::chat) struct Sought {
-    /// The run in the logs, if there is one that whoever asks may see.
+    /// The run in the logs, if the caller may see it.
     pub(in crate::backend::chat) logged: Option<LoggedRun>,
-    /// The run at the relay, if there is a thread for one.
+    /// The run at the relay, if it has a thread.
     pub(in crate::backend::chat) run: Option<RunRef>,
 }
 
 /// A run that was found in the logs.
 pub(in crate::backend::chat) struct LoggedRun {
     pub(super) id: String,
-    /// Its last entry, and where that stands.
+    /// Its last entry, and the position of that entry.
     pub(super) last: Logged,
     pub(super) at: Position,
 }
 
 impl Recorded {
-    /// What a request is about whose path names a chat, or a run by its id in the log.
+    /// Finds the target of a request whose path has the id of a chat or a run.
     pub(in crate::backend::chat) async fn find(
         &self,
         decide: &Decide<ChatRequest, ChatRun>,
@@ -78,6 +78,7 @@ impl Recorded {
         let request = ChatRequest::of_run(head, named.clone());
         let decided = decide.ask(request).await?;
         let logged = match named.of_run().await {
+            // An id of a run is no permission: without this check anyone who has seen an id could read the answer.
             Some((owner, _)) if *owner != decided.owner => None,
             Some(_) => self.logged(&named.id).await,
             None => self.current(&decided.owner, &named.id).await,
@@ -86,10 +87,11 @@ impl Recorded {
         let may_see = match (&logged, &run) {
             (None, _) => false,
             (Some(logged), Some(place)) => match self.run_ref(logged).await {
+                // The browser chooses the id of the chat, so only the thread shows that the answer is from this conversation.
                 Some(run) => run.sandbox_id == place.sandbox_id && run.thread_id == place.thread_id,
                 None => !decided.owner.is_empty(),
             },
-            // Who has no thread yet is known by the owner only.
+            // Without a thread, only the owner shows that the run is the caller's.
             (Some(_), None) => !decided.owner.is_empty(),
         };
         Ok(Sought {
@@ -98,13 +100,13 @@ impl Recorded {
         })
     }
 
-    /// The current run of a chat, if there is a log of it.
+    /// Returns the current run of a chat, if there is a log of it.
     pub(super) async fn current(&self, owner: &str, chat: &str) -> Option<LoggedRun> {
         let turns = self.open_turns(owner, chat).await;
         self.logged(&turns.current()?.run).await
     }
 
-    /// A run, if there is a log of it.
+    /// Returns a run, if there is a log of it.
     pub(super) async fn logged(&self, id: &str) -> Option<LoggedRun> {
         let (Found::Some((at, last)), _) = self.logs.last(&LogId::run(id)).await else {
             return None;
@@ -114,8 +116,9 @@ impl Recorded {
         Some(LoggedRun { id, last, at })
     }
 
-    /// The chat and its owner of a run, if a browser can mean it by this id.
+    /// Returns the owner and the chat of a run, if the id is that of a run.
     async fn chat_of_run(&self, id: &str) -> Option<(String, String)> {
+        // Saves a read of the store for every id of a chat.
         if !id.starts_with("run-") {
             return None;
         }
@@ -124,7 +127,7 @@ impl Recorded {
         Some((claim.owner.clone(), claim.chat.clone()))
     }
 
-    /// The run, if its start stands in its log.
+    /// Returns the reference of a run, if its log has its start.
     pub(super) async fn run_ref(&self, run: &LoggedRun) -> Option<RunRef> {
         let here = self.logs.here().get(&LogId::run(&run.id)).cloned();
         if let Some(run) = here.and_then(|handle| handle.run()) {
@@ -133,9 +136,9 @@ impl Recorded {
         self.read_head(&run.id).await?.run().cloned()
     }
 
-    /// Reads a log up to the start of its run, if that stands there.
+    /// Reads a log up to the start of its run, if it has one.
     async fn read_head(&self, id: &str) -> Option<Reader> {
-        // What is recorded without the store is here.
+        // A run that is recorded without the store is found only here.
         let here = self.head(id, true).await;
         if here.as_ref().is_some_and(|head| head.run().is_some()) {
             return here;
@@ -146,7 +149,7 @@ impl Recorded {
     async fn head(&self, id: &str, is_here: bool) -> Option<Reader> {
         let log = LogId::run(id);
         let (mut entries, mut head, mut after) = (Vec::new(), None, Position::START);
-        // A run that takes long to start has a beat each few seconds before.
+        // A run that takes long to start writes a beat every few seconds before.
         while head
             .as_ref()
             .is_none_or(|head: &Reader| head.run().is_none())
@@ -169,7 +172,7 @@ impl Recorded {
         head
     }
 
-    /// How many chunks stand in the log of a run, and whether that is not all of them.
+    /// Returns the number of chunks in the log of a run, and whether the log has overflowed.
     pub(super) async fn count(&self, id: &str) -> (u64, bool) {
         let (mut after, mut total, mut has_overflowed) = (Position::START, 0, false);
         while let (Found::Some(entries), _) = self.logs.page(&LogId::run(id), after).await {

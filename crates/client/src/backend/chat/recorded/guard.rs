@@ -5,8 +5,8 @@ use std::task::Poll;
 
 use crate::backend::chat::chat_run::Observer;
 
-/// Awaits what belongs to the caller: `None` where it panics, so that the run is recorded all the same.
-pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+/// Awaits a future of the caller. Returns `None` if it panics, so that the run is recorded all the same.
+pub(super) async fn catch_panic<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
@@ -17,8 +17,8 @@ pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// The same observer, which is asked no more once it has panicked.
-pub(super) fn watched(observer: Observer) -> Observer {
+/// Wraps an observer so that it is not called again after it has panicked.
+pub(super) fn guarded(observer: Observer) -> Observer {
     let mut observer = Some(observer);
     Box::new(move |observed| {
         let Some(observe) = &mut observer else {
@@ -26,6 +26,7 @@ pub(super) fn watched(observer: Observer) -> Observer {
         };
         let called = catch_unwind(AssertUnwindSafe(|| observe(observed)));
         if called.is_err() {
+            // Dropping the observer may panic as well.
             let _ = catch_unwind(AssertUnwindSafe(|| observer = None));
         }
     })

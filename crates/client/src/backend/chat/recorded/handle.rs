@@ -6,15 +6,15 @@ use twentyfirst_protocol::runs::RunRef;
 
 use super::local::Local;
 
-/// A run that is recorded here, to everybody but its keeper.
+/// The view of a run recorded here for all but its keeper.
 #[derive(Clone, Default)]
 pub(super) struct Handle {
-    wish: Arc<Mutex<Wish>>,
+    shared: Arc<Mutex<Shared>>,
     pub(super) local: Local,
 }
 
 #[derive(Default)]
-struct Wish {
+struct Shared {
     release: bool,
     is_over: bool,
     run: Option<RunRef>,
@@ -24,62 +24,64 @@ struct Wish {
 
 impl Handle {
     pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.wish, &other.wish)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Lets the run go.
+    /// Asks the keeper to release the run.
     pub(super) fn release(&self) {
         let keeper = {
-            let mut wish = self.wish();
-            wish.release = true;
-            wish.keeper.take()
+            let mut shared = self.shared();
+            shared.release = true;
+            shared.keeper.take()
         };
         if let Some(keeper) = keeper {
             keeper.wake();
         }
     }
 
-    /// Ready when nothing more is recorded.
+    /// Completes when nothing more is recorded.
     pub(super) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut wish = self.wish();
-        if wish.is_over {
+        let mut shared = self.shared();
+        if shared.is_over {
             return Poll::Ready(());
         }
-        wish.waiting.push(cx.waker().clone());
+        // Few tasks wait, and only while an instance is drained or a duty takes over, so wakers are not deduplicated.
+        shared.waiting.push(cx.waker().clone());
         Poll::Pending
     }
 
     pub(super) fn wants_release(&self, cx: &mut Context<'_>) -> bool {
-        let mut wish = self.wish();
-        wish.keeper = Some(cx.waker().clone());
-        mem::take(&mut wish.release)
+        let mut shared = self.shared();
+        shared.keeper = Some(cx.waker().clone());
+        // Taken, so that the recorder is asked once.
+        mem::take(&mut shared.release)
     }
 
-    /// The run at the relay, once it has started.
+    /// Returns the reference of the run at the relay, once it has started.
     pub(super) fn run(&self) -> Option<RunRef> {
-        self.wish().run.clone()
+        self.shared().run.clone()
     }
 
     pub(super) fn started(&self, run: RunRef) {
-        self.wish().run = Some(run);
+        self.shared().run = Some(run);
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.wish().is_over
+        self.shared().is_over
     }
 
     pub(super) fn over(&self) {
         let waiting = {
-            let mut wish = self.wish();
-            wish.is_over = true;
-            mem::take(&mut wish.waiting)
+            let mut shared = self.shared();
+            shared.is_over = true;
+            mem::take(&mut shared.waiting)
         };
         for waker in waiting {
             waker.wake();
         }
     }
 
-    fn wish(&self) -> MutexGuard<'_, Wish> {
-        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,7 @@ use twentyfirst_protocol::run_log::{LateTurn, LateTurnStep, LogId, Recording};
 use super::Recorded;
 
 impl Recorded {
-    /// Has the store told, as soon as it responds again, that the last turn of a chat is this one.
+    /// Enters a turn as the last one of its chat as soon as the store responds again.
     pub(super) fn take_turn_late(&self, recording: &Recording) {
         let chat = LogId::chat(&recording.owner, &recording.chat);
         self.logs.enter_late(chat.clone(), &recording.run);
@@ -18,7 +18,7 @@ impl Recorded {
     async fn take_turn_late_of(&self, chat: &LogId, recording: Recording) {
         let run = recording.run.clone();
         let mut turn = LateTurn::new(recording);
-        // As long as it can be read here, and no later turn was taken here.
+        // Give up when the run cannot be read here any more, or a later turn was taken here.
         while self.logs.is_late(chat, &run) {
             let Some(handle) = self.logs.here().get(&LogId::run(&run)).cloned() else {
                 return;
@@ -29,7 +29,7 @@ impl Recorded {
                     turn.handle_append(self.logs.clone().append(log, append).await.0);
                 }
                 LateTurnStep::Wait(pause) => self.client.relay().runtime.sleep(pause).await,
-                // There is no other.
+                // There is no other step.
                 _ => return,
             }
         }

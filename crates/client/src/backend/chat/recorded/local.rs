@@ -9,55 +9,62 @@ use twentyfirst_protocol::run_log::Position;
 
 use super::logs::Pages;
 
-/// How many bytes are held of a run for which there is no room anywhere.
+/// The most bytes that are held of a run for which neither memory nor store has room.
 const TAIL: usize = 256 * 1024;
 
-/// Where this instance reads a run that it records.
+/// The place from which this instance reads a run that it records.
+///
+/// ```text
+///   Memory ── no room for a copy ──► Store ── the store was given up ──► Tail
+///      └───────── no room for a copy, and the store was given up ─────────┘
+/// ```
+///
+/// A run never goes back to an earlier place: that one would lack the entries in between.
 #[derive(Clone, Default)]
 pub(super) struct Local(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     place: Place,
-    /// By their tickets. Mostly there is one, and often none.
+    /// Ordered by ticket. Mostly there is one, and often none.
     waiting: Vec<(u64, Waker)>,
     next_ticket: u64,
 }
 
 #[derive(Default)]
 enum Place {
-    /// In the memory of this process, which has all of it.
+    /// The memory of this process has the whole run.
     #[default]
     Memory,
-    /// In the store of all instances: memory has no room for a copy.
+    /// The store of all instances has it: memory has no room for a copy.
     Store,
-    /// The store was given up, and memory has no room: what comes is held here, for readers that keep up.
+    /// The store was given up, and memory has no room. New entries are held here, for readers that keep up.
     Tail(Tail),
 }
 
 /// The last entries of a run.
 struct Tail {
-    /// The position before the first of them.
+    /// The position before the first held entry.
     before: Position,
     entries: VecDeque<(Position, Bytes)>,
     size: usize,
 }
 
-/// Where to read what stands behind a position.
+/// The place of the entries after a position.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Behind {
+pub(super) enum ReadFrom {
     /// In memory.
     Memory,
     /// In the store.
     Store,
-    /// Here, now or as soon as it comes.
+    /// In the tail, now or as soon as they arrive.
     Tail,
-    /// Not here any more: in memory or in the store, or else nowhere.
+    /// Already dropped from the tail: in memory or in the store, or else nowhere.
     BeforeTail,
 }
 
 impl Local {
-    /// Notes that memory has no room for a copy.
+    /// Records that memory has no room for a copy.
     pub(super) fn leave_memory(&self) {
         let mut state = self.lock();
         if matches!(state.place, Place::Memory) {
@@ -69,8 +76,9 @@ impl Local {
         matches!(self.lock().place, Place::Memory)
     }
 
-    /// Holds an entry for which there is no room anywhere.
+    /// Holds an entry for which neither memory nor store has room.
     pub(super) fn hold(&self, at: Position, entry: Bytes) {
+        // Readers are woken outside of the lock, since a waker may poll at once and take it again.
         let waiting = {
             let mut state = self.lock();
             match &mut state.place {
@@ -82,7 +90,7 @@ impl Local {
         waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    /// The last entry, if it is held here.
+    /// Returns the last entry, if it is held here.
     pub(super) fn last(&self) -> Option<(Position, Bytes)> {
         match &self.lock().place {
             Place::Tail(tail) => tail.entries.back().cloned(),
@@ -90,16 +98,16 @@ impl Local {
         }
     }
 
-    pub(super) fn behind(&self, after: Position) -> Behind {
+    pub(super) fn read_from(&self, after: Position) -> ReadFrom {
         match &self.lock().place {
-            Place::Memory => Behind::Memory,
-            Place::Store => Behind::Store,
-            Place::Tail(tail) if after < tail.before => Behind::BeforeTail,
-            Place::Tail(_) => Behind::Tail,
+            Place::Memory => ReadFrom::Memory,
+            Place::Store => ReadFrom::Store,
+            Place::Tail(tail) if after < tail.before => ReadFrom::BeforeTail,
+            Place::Tail(_) => ReadFrom::Tail,
         }
     }
 
-    /// Ready with what is held behind this position, up to so many entries, as soon as there is something.
+    /// Completes with at most `limit` held entries after this position, as soon as there are any.
     pub(super) fn held(&self, after: Position, limit: usize) -> Held<'_> {
         Held {
             local: self,
@@ -115,7 +123,7 @@ impl Local {
 }
 
 impl State {
-    /// The place of a ticket in the list of who waits, or where it belongs.
+    /// Returns the index of a ticket in the list of waiters, or the index at which to insert it.
     fn waiter(&self, ticket: u64) -> Result<usize, usize> {
         self.waiting.binary_search_by_key(&ticket, |(it, _)| *it)
     }
@@ -123,6 +131,7 @@ impl State {
 
 impl Tail {
     fn new(at: Position, entry: Bytes) -> Self {
+        // The position before the first entry, so that a reader that has everything before it can go on here.
         let before = match at.seq {
             0 => Position::START,
             seq => Position::new(at.epoch, seq - 1),
@@ -139,6 +148,7 @@ impl Tail {
     fn push(&mut self, at: Position, entry: Bytes) {
         self.size += entry.len();
         self.entries.push_back((at, entry));
+        // The last entry stays even if it alone exceeds the limit, or readers that keep up would miss it.
         while self.size > TAIL && self.entries.len() > 1 {
             if let Some((at, entry)) = self.entries.pop_front() {
                 self.before = at;
@@ -148,7 +158,7 @@ impl Tail {
     }
 }
 
-/// Waits for what is held of a run.
+/// Waits for held entries of a run.
 pub(super) struct Held<'a> {
     local: &'a Local,
     after: Position,
@@ -179,6 +189,7 @@ impl Future for Held<'_> {
         match state.waiter(ticket) {
             Ok(index) => state.waiting[index].1.clone_from(cx.waker()),
             Err(index) => {
+                // Mostly one reader waits. A vector would otherwise allocate room for four at the first push.
                 if state.waiting.is_empty() {
                     state.waiting.reserve_exact(1);
                 }
@@ -222,15 +233,15 @@ mod tests {
         assert_eq!(held(&local, at(6)), Some(vec![at(7), at(8)]));
         assert_eq!(held(&local, at(7)), Some(vec![at(8)]));
         assert_eq!(held(&local, at(8)), None);
-        // Six stands in memory, or nowhere.
+        // Entry six is in memory, or nowhere.
         assert_eq!(held(&local, at(5)), None);
-        assert!(matches!(local.behind(at(5)), Behind::BeforeTail));
+        assert!(matches!(local.read_from(at(5)), ReadFrom::BeforeTail));
 
         let large = Bytes::from(vec![b'x'; TAIL / 2]);
         for seq in 9..20 {
             local.hold(at(seq), large.clone());
         }
-        assert!(matches!(local.behind(at(16)), Behind::BeforeTail));
+        assert!(matches!(local.read_from(at(16)), ReadFrom::BeforeTail));
         assert_eq!(held(&local, at(17)), Some(vec![at(18), at(19)]));
         assert_eq!(local.last().map(|(at, _)| at), Some(at(19)));
         assert!(local.lock().waiting.is_empty(), "nobody waits any more");

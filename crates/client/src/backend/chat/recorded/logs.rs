@@ -15,42 +15,48 @@ use twentyfirst_run_log::{AnyRunLog, AppendError, MemoryLog, ReadError, RunLog a
 use twentyfirst_transport::Runtime;
 
 use super::handle::Handle;
-use super::local::{Behind, Local};
+use super::local::{Local, ReadFrom};
 use crate::backend::stored;
 pub(super) use crate::backend::stored::Cause;
 use crate::backend::within::within;
 
-/// How long a store has for one request, beside the time that a read may wait.
+/// The time limit of a request to the store, in addition to the time that a read may wait.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How many entries are read at once, where nothing is known of their size.
+/// The number of entries that are read at once if their size is unknown.
 pub(super) const PAGE: usize = 64;
 
-/// More entries than are read at once, however small they are.
+/// The most entries that are read at once, however small they are.
 const LARGEST_PAGE: usize = 1000;
 
-/// About how many bytes are read at once, where entries are small.
+/// The approximate number of bytes that are read at once if entries are small.
 const PAGE_SIZE: usize = 256 * 1024;
 
-/// The logs: of this process, and of a store that all instances share.
+/// The logs: those in the memory of this process, and those in a store that all instances share.
 ///
-/// What is recorded here is read here, too, from the copy in memory: it is there when it stands in the store, and goes on where the
-/// store fails.
+/// ```text
+///   append ─► the store, which counts ─► deliver ─► a copy in memory ─► readers here
+///                                           └─ no room, and no store: the tail (`Local`)
+///   readers elsewhere ─► the store
+/// ```
+///
+/// A run that is recorded here is also read here from the copy in memory. An entry is copied only after it is in the store, so that
+/// no reader has seen more than an instance that takes over would know. If the store fails, the copy goes on.
 #[derive(Clone)]
 pub(super) struct Logs(Arc<Stores>);
 
 #[derive(Clone)]
 struct Stores {
     memory: MemoryLog,
-    /// What counts: the memory of this process, or what all instances share.
+    /// The authoritative store: the memory of this process, or the one that all instances share.
     store: AnyRunLog,
     is_shared: bool,
     runtime: Arc<dyn Runtime>,
     /// The runs that are recorded here, by their logs.
     here: Arc<Mutex<HashMap<LogId, Handle>>>,
-    /// The chats whose last turn does not stand in the store, which had failed: the runs of these turns.
+    /// The chats whose last turn could not be entered in the store, with the runs of these turns.
     late: Arc<Mutex<HashMap<LogId, String>>>,
-    /// The runs of which it is looked whether somebody still records them.
+    /// The runs that a task checks for whether they are still recorded.
     watched: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -71,20 +77,20 @@ impl Logs {
         }))
     }
 
-    /// Keeps the logs in this store, too.
+    /// Stores the logs in this store as well.
     pub(super) fn share(&mut self, store: AnyRunLog) {
         let stores = Arc::make_mut(&mut self.0);
         stores.store = store;
         stores.is_shared = true;
     }
 
-    /// Sets how many bytes the logs take in this process.
+    /// Sets the most bytes that the logs take in this process.
     pub(super) fn limit_memory(&mut self, bytes: usize) {
         let memory = self.0.memory.clone().with_limit(bytes);
         Arc::make_mut(&mut self.0).memory = memory;
     }
 
-    /// Whether other instances see the logs.
+    /// Whether other instances can read the logs.
     pub(super) fn is_shared(&self) -> bool {
         self.0.is_shared
     }
@@ -98,7 +104,7 @@ impl Logs {
         self.here().contains_key(&LogId::run(run))
     }
 
-    /// Notes that a run is recorded here: whether it was not before.
+    /// Records that a run is recorded here. Returns `false` if it was already.
     pub(super) fn enter(&self, run: &str, handle: &Handle) -> bool {
         match self.here().entry(LogId::run(run)) {
             Entry::Occupied(_) => false,
@@ -109,7 +115,7 @@ impl Logs {
         }
     }
 
-    /// Notes that it is recorded here no more, unless somebody else has begun to.
+    /// Records that a run is no longer recorded here, unless another keeper has begun to.
     pub(super) fn leave(&self, run: &str, handle: &Handle) {
         let (log, mut here) = (LogId::run(run), self.here());
         if here.get(&log).is_some_and(|other| other.is(handle)) {
@@ -117,12 +123,12 @@ impl Logs {
         }
     }
 
-    /// Notes that the last turn of a chat is this run's, though the store does not know.
+    /// Records that this run is the last turn of a chat, although the store does not know it.
     pub(super) fn enter_late(&self, chat: LogId, run: &str) {
         self.late().insert(chat, run.to_owned());
     }
 
-    /// Whether that is so still.
+    /// Whether this run is still such a last turn.
     pub(super) fn is_late(&self, chat: &LogId, run: &str) -> bool {
         self.late().get(chat).is_some_and(|late| late == run)
     }
@@ -138,7 +144,7 @@ impl Logs {
         self.0.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that somebody looks whether a run is still recorded: whether nobody did.
+    /// Records that a task checks whether a run is still recorded. Returns `false` if one does already.
     pub(super) fn enter_watch(&self, run: &str) -> bool {
         let mut watched = self
             .0
@@ -162,23 +168,27 @@ impl Logs {
             .0
             .store
             .append(&log, append.at, append.entry, append.keep);
+        // A store that hangs must not hold up the run. Repeating an append is safe: the same entry at the same position
+        // succeeds.
         let result = self.within(TIMEOUT, appending).await;
-        let result = result.unwrap_or_else(|| Err(AppendError::Unavailable(Silent.into())));
+        let result = result.unwrap_or_else(|| Err(AppendError::Unavailable(TimedOut.into())));
         let (appended, cause) = stored::appended(result);
         if appended == Appended::Yes {
-            // A turn that was taken is the last one.
+            // The chat has a newer turn in the store now.
             self.late().remove(&log);
         }
         (appended, cause)
     }
 
-    /// Whether the readers of this instance are given what was appended: else they see it where it stands.
+    /// Whether appended entries must be delivered to the readers of this instance. Otherwise they read the store itself.
     pub(super) fn delivers(&self, local: &Local, is_alone: bool) -> bool {
         is_alone || (self.is_shared() && local.is_in_memory())
     }
 
-    /// Gives an entry to the readers of this instance: the one that was appended, or if the store was given up one that stands nowhere.
+    /// Delivers an entry to the readers of this instance. It was appended to the store, or exists nowhere else if the store was
+    /// given up.
     pub(super) async fn deliver(&self, local: &Local, log: &LogId, append: Append, is_alone: bool) {
+        // A copy with a hole is useless, so after the first entry without room no further ones are copied.
         let is_copied = self.is_shared() && local.is_in_memory();
         if is_copied {
             let memory = &self.0.memory;
@@ -197,11 +207,11 @@ impl Logs {
         }
     }
 
-    /// The last entry of a log: of the store, or of this process where that has the later one, as it has when the store failed.
+    /// Returns the last entry of a log: that of the store, or that of this process if it is later, because the store failed.
     pub(super) async fn last(&self, log: &LogId) -> (Found<(Position, Bytes)>, Option<Cause>) {
         let (found, cause) = self.stored_last(log).await;
         if let Some(run) = self.late().get(log) {
-            // Above it the next turn is taken, if that can be known.
+            // The next turn is entered after this position, if it is known.
             let at = match &found {
                 Found::Some((at, _)) => *at,
                 Found::Nothing | Found::Unavailable => Position::START,
@@ -209,6 +219,7 @@ impl Logs {
             let turn = log::Entry::Turn(Turn::new(run));
             return (Found::Some((at, Logged::new(0, turn).encode())), cause);
         }
+        // Entries in the tail are newer than those in any store.
         let held = self.here().get(log).and_then(|handle| handle.local.last());
         if let Some(last) = held {
             return (Found::Some(last), cause);
@@ -220,16 +231,16 @@ impl Logs {
         }
     }
 
-    /// The last entry of a log in the store.
+    /// Returns the last entry of a log in the store.
     pub(super) async fn stored_last(
         &self,
         log: &LogId,
     ) -> (Found<(Position, Bytes)>, Option<Cause>) {
         let result = self.within(TIMEOUT, self.0.store.last(log)).await;
-        stored::last(result.unwrap_or_else(|| Err(ReadError::Unavailable(Silent.into()))))
+        stored::last(result.unwrap_or_else(|| Err(ReadError::Unavailable(TimedOut.into()))))
     }
 
-    /// What stands in the store.
+    /// Reads a page from the store.
     pub(super) async fn page(&self, log: &LogId, after: Position) -> (Found<Pages>, Option<Cause>) {
         self.stored(log, after, PAGE, Duration::ZERO).await
     }
@@ -243,11 +254,11 @@ impl Logs {
     ) -> (Found<Pages>, Option<Cause>) {
         let reading = self.0.store.read(log, after, limit, wait);
         let result = self.within(TIMEOUT + wait, reading).await;
-        stored::page(result.unwrap_or_else(|| Err(ReadError::Unavailable(Silent.into()))))
+        stored::page(result.unwrap_or_else(|| Err(ReadError::Unavailable(TimedOut.into()))))
     }
 
-    /// What stands above this position of the log of a run, up to so many entries, where this instance reads it: [`Found::Nothing`] if it
-    /// has vanished.
+    /// Reads the entries after this position of a run's log, at most `limit`, from where this instance reads it. Returns
+    /// [`Found::Nothing`] if the log has vanished.
     pub(super) async fn read(
         self,
         log: LogId,
@@ -259,25 +270,28 @@ impl Logs {
         let Some(local) = handle.map(|handle| handle.local) else {
             return Box::pin(self.stored(&log, after, limit, wait)).await.0;
         };
-        let place = local.behind(after);
+        let place = local.read_from(after);
+        // The run may move to the tail while this read waits for the old place, so both are awaited.
         let mut held = pin!(local.held(after, limit));
-        if let Behind::Tail = place {
+        if let ReadFrom::Tail = place {
             let entries = self.within(wait, held).await;
             return Found::Some(entries.unwrap_or_default());
         }
         let mut reading = pin!(async {
             let wait = match place {
-                Behind::BeforeTail => Duration::ZERO,
+                ReadFrom::BeforeTail => Duration::ZERO,
                 _ => wait,
             };
-            if !matches!(place, Behind::Store) {
+            if !matches!(place, ReadFrom::Store) {
                 match self.0.memory.read(&log, after, limit, wait).await {
                     Ok(page) => return Found::Some(page.entries),
+                    // Without a shared store the memory is all there is.
                     Err(_) if !self.is_shared() => return Found::Nothing,
                     Err(_) => {}
                 }
             }
-            // Boxed: what is recorded here is mostly read here, and each browser holds a read that waits.
+            // Boxed, because it is rarely needed: a run recorded here is mostly read from memory, and each browser holds a
+            // waiting read.
             Box::pin(self.stored(&log, after, limit, wait)).await.0
         });
         let found = poll_fn(|cx| match held.as_mut().poll(cx) {
@@ -285,8 +299,8 @@ impl Logs {
             Poll::Pending => reading.as_mut().poll(cx),
         });
         match (place, found.await) {
-            // What follows is in the tail, and this is nowhere.
-            (Behind::BeforeTail, Found::Some(entries)) if entries.is_empty() => Found::Nothing,
+            // The following entries are in the tail, but these are gone.
+            (ReadFrom::BeforeTail, Found::Some(entries)) if entries.is_empty() => Found::Nothing,
             (_, found) => found,
         }
     }
@@ -296,9 +310,9 @@ impl Logs {
     }
 }
 
-/// How many entries to read at once behind these: more where they are small, as where each delta came by itself, since a replay
-/// takes as long as the requests for its pages.
-pub(super) fn page_behind(entries: &[(Position, Bytes)]) -> usize {
+/// Returns the number of entries to read after these. It is larger if they are small, for example if each delta came alone,
+/// because the number of pages determines the time of a replay.
+pub(super) fn page_after(entries: &[(Position, Bytes)]) -> usize {
     let bytes: usize = entries.iter().map(|(_, entry)| entry.len()).sum();
     let fit = PAGE_SIZE.saturating_mul(entries.len()) / bytes.max(1);
     fit.clamp(PAGE, LARGEST_PAGE)
@@ -312,11 +326,11 @@ impl fmt::Debug for Logs {
     }
 }
 
-/// Says that a store did not respond.
+/// The error for a store that did not respond in time.
 #[derive(Debug)]
-struct Silent;
+struct TimedOut;
 
-impl fmt::Display for Silent {
+impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -325,7 +339,7 @@ impl fmt::Display for Silent {
     }
 }
 
-impl std::error::Error for Silent {}
+impl std::error::Error for TimedOut {}
 
 #[cfg(test)]
 mod tests {
@@ -348,7 +362,7 @@ mod tests {
 
     fn page_of(count: usize, size: usize) -> usize {
         let entry = (Position::START, Bytes::from(vec![b'x'; size]));
-        page_behind(&vec![entry; count])
+        page_after(&vec![entry; count])
     }
 
     #[test]

@@ -10,6 +10,10 @@
 //!   POST, GET ──┴── Replay (the body of a response), any number
 //!   DELETE ──► the stop log, then the relay
 //! ```
+//!
+//! The task that records a run is separate from all responses, so a browser that leaves does not end it. Even the response to the
+//! `POST` is a replay of the log. Decisions are made by the state machines of the protocol crate; the code here carries out their
+//! steps.
 
 mod cursor;
 mod event_id;
@@ -54,40 +58,40 @@ use super::chat_run::ChatRun;
 use crate::backend::Refusal;
 use crate::backend::budget::{Bill, Budgets, Payer};
 use crate::backend::on_error::OnError;
-use crate::backend::to_its_end::told;
+use crate::backend::run_to_completion::receive;
 use crate::client::{AgentClient, seed};
 
-/// The id of a run that has none yet.
+/// Creates the id of a new run.
 pub(super) fn new_run() -> String {
     format!("run-{:016x}{:016x}", seed(), seed())
 }
 
-/// Tells a browser the id of its run.
+/// Adds the id of the run to a response.
 pub(super) fn name(response: &mut Response<Body>, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(RUN_ID, id);
     }
 }
 
-/// The header that names a run to browsers that resume by it, and the one that tells them how far its log goes.
+/// The header with the run's id, by which browsers resume it, and the one with the index of the last chunk in its log.
 const RUN_ID: HeaderName = HeaderName::from_static("x-workflow-run-id");
 const TAIL_INDEX: HeaderName = HeaderName::from_static("x-workflow-stream-tail-index");
 
-/// After how long a message is to be sent again for which there is no room.
+/// The delay after which a message that found no room is to be sent again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What all that records and replays has in common.
+/// The shared parts of everything that records and replays.
 #[derive(Clone)]
 pub(super) struct Recorded(Arc<Common>);
 
-/// Behind one pointer, as every run and every browser has it.
+/// One pointer, because every run and every browser has a copy.
 #[derive(Clone)]
 pub(super) struct Common {
     client: AgentClient,
     logs: Logs,
     on_error: OnError,
     budgets: Budgets,
-    /// This instance, as others see it.
+    /// The name of this instance in the logs.
     instance: Arc<str>,
     is_draining: Arc<AtomicBool>,
     supervision: Supervision,
@@ -117,7 +121,7 @@ impl Recorded {
         }))
     }
 
-    /// To be set: by a handler of its own from now on, if it was cloned.
+    /// Returns the settings for changing them. If the handler was cloned, it gets its own from now on.
     fn common(&mut self) -> &mut Common {
         Arc::make_mut(&mut self.0)
     }
@@ -138,13 +142,13 @@ impl Recorded {
         self.common().budgets = budgets;
     }
 
-    /// Asks whether a turn may begin.
+    /// Checks whether a turn may begin.
     async fn check_budget(&self, payer: &Payer) -> Result<(), Refusal> {
         let runtime = &self.client.relay().runtime;
         self.budgets.check(runtime, &self.on_error, payer).await
     }
 
-    /// The bill of a run, if there is somebody to be told what it has cost.
+    /// Creates the bill of a run, if there are budgets.
     fn bill(&self, run: &str, payer: Payer) -> Option<Bill> {
         let runtime = &self.client.relay().runtime;
         self.budgets.bill(runtime, &self.on_error, run, payer)
@@ -162,7 +166,7 @@ impl Recorded {
         self.logs.is_shared()
     }
 
-    /// Starts the next turn of a chat, records it, and answers with its replay.
+    /// Starts the next turn of a chat, records it, and responds with its replay.
     pub(super) async fn begin(
         &self,
         id: &str,
@@ -173,11 +177,13 @@ impl Recorded {
         Ok(self.replay(id, 0))
     }
 
-    /// Starts the next turn of a chat and records it, to its end also if nobody waits for this.
+    /// Starts the next turn of a chat and records it to its end, even if nobody waits for this future.
     pub(super) async fn start(&self, id: &str, chat: &str, run: ChatRun) -> Result<(), Refusal> {
+        // Checked in the request and not in the task, so that a refusal costs neither a seat nor an entry in the store.
         self.check_budget(&Payer::new(&run.owner, chat)).await?;
+        // Taken before anything is written: a message that is refused must leave no trace in the chat.
         let Some(seat) = self.supervision.room().take() else {
-            let message = "this server follows as many answers as it can, try again";
+            let message = "this server has reached its limit of runs, try again";
             let refusal = Refusal::new(http::StatusCode::SERVICE_UNAVAILABLE, message);
             return Err(refusal.retry_after(RETRY_AFTER));
         };
@@ -189,10 +195,10 @@ impl Recorded {
         let (tell, receiver) = oneshot::channel();
         let keeper = Keeper::begin(self.clone(), recording, obligation, run, tell, seat);
         self.client.relay().runtime.spawn(Box::pin(keeper));
-        told(receiver).await
+        receive(receiver).await
     }
 
-    /// The response with a run from this chunk on.
+    /// Creates the response with a run from this chunk on.
     fn replay(&self, id: &str, first: u64) -> Response<Body> {
         let body = Replay::new(self.clone(), id.to_owned(), first);
         let mut response = Response::new(Body::wrap(body));
@@ -201,13 +207,14 @@ impl Recorded {
         response
     }
 
-    /// The response that resumes a run: `None` if nothing comes behind the last event, which makes an `EventSource` stop asking.
+    /// Returns the response that resumes a run. `None` if nothing follows the last event, which makes an `EventSource` stop
+    /// reconnecting.
     pub(super) async fn resume(&self, run: &LoggedRun, cursor: Cursor) -> Option<Response<Body>> {
         let mut total = run.last.chunks_after();
         let is_at_end = matches!(run.last.entry, Entry::End(_))
-            && cursor.is_behind()
+            && cursor.is_after()
             && cursor.first(&run.id, total) >= total;
-        // A claim does not know how many there are, and an end not whether there are more than stand in the log.
+        // A claim does not know the number of chunks, and an end does not know whether there are more than the log holds.
         if is_at_end || matches!(run.last.entry, Entry::Claim(_)) {
             let (counted, has_overflowed) = self.count(&run.id).await;
             if is_at_end && !has_overflowed {
@@ -223,17 +230,22 @@ impl Recorded {
         Some(response)
     }
 
-    /// Ends a run, from whatever instance.
+    /// Cancels a run, recorded by any instance.
     pub(super) async fn stop(&self, run: &LoggedRun) -> Result<Cancelled, Refusal> {
         if matches!(run.last.entry, Entry::End(_)) {
             return Ok(Cancelled::new(CancelStatus::Idle, None));
         }
-        // First, so that whoever starts the run finds it.
+        // Written before the run is looked up: if the run starts in between, its recorder finds the stop.
         let append = Stop::new(&*self.instance).append();
         let (stopped, cause) = self.logs.clone().append(LogId::stop(&run.id), append).await;
+        // Looked up after the stop is written. Either the run is found here and cancelled, or it starts later and its recorder
+        // finds the stop.
         let started = self.run_ref(run).await;
         match (started, stopped) {
+            // The relay is asked even if the stop could not be written: the run has started, so it can be cancelled directly.
             (Some(run), _) => cancel(&self.client, &self.on_error, run).await,
+            // The recorder looks at the stop log after it has started the run, because the relay cancels nothing while a run
+            // starts.
             (None, Appended::Yes | Appended::Fenced) => {
                 Ok(Cancelled::new(CancelStatus::Cancelled, None))
             }
@@ -251,18 +263,18 @@ impl Recorded {
     fn cancel_in_background(&self, run: RunRef) {
         let this = self.clone();
         let cancel = async move {
-            // What failed was shown.
+            // The error was reported already.
             let _ = cancel(&this.client, &this.on_error, run).await;
         };
         self.client.relay().runtime.spawn(Box::pin(cancel));
     }
 
-    /// Ends a run that gives way to another.
+    /// Cancels a run that gives way to another.
     fn stop_in_background(&self, run: String) {
         let this = self.clone();
         let stop = async move {
             if let Some(run) = this.logged(&run).await {
-                // What failed was shown.
+                // The error was reported already.
                 let _ = this.stop(&run).await;
             }
         };
@@ -275,7 +287,7 @@ mod tests {
     use super::*;
     use crate::backend::chat::observing::Observing;
 
-    /// What ten thousand browsers have ten thousand times is noticed when it grows.
+    /// Ten thousand browsers have these ten thousand times, so their growth must be noticed.
     #[test]
     fn a_run_that_is_recorded_takes_little() {
         let (keeper, reading) = (size_of::<Keeper>(), size_of::<Observing>());

@@ -14,24 +14,31 @@ use twentyfirst_transport::{Error as TransportError, Wait};
 
 use super::Recorded;
 use super::event_id::EventIds;
-use super::logs::{PAGE, Pages, page_behind};
+use super::logs::{PAGE, Pages, page_after};
 use crate::backend::chat::observing::{Observing, gap};
-use crate::backend::chat::passing::apology;
+use crate::backend::chat::passing::error_events;
 use crate::client::seed;
 use crate::error::Error;
 use crate::run::Run;
 use crate::telemetry::Watch;
 
-/// How many bytes are sent at once.
+/// The size in bytes up to which chunks are sent together.
 const PIECE: usize = 64 * 1024;
 
-/// How long the store may be unavailable until a browser is told that its stream has broken off.
+/// The time for which the store may be unavailable before the browser is told that its stream was cut off.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long to wait until the store is asked again.
+/// The delay before the store is asked again.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The log of a run on its way to a browser.
+/// Replays the log of a run to a browser, and follows it while the run goes on.
+///
+/// ```text
+///   Polling ─ read ─► Reading ─ page ─► Polling
+///      │                └ unavailable ─► Pausing, for up to 30 s ─► Reading
+///      ├ the log ended ─► Over
+///      └ the log overflowed ─► Collecting ─► Rest ─► Over
+/// ```
 pub(super) struct Replay {
     context: Recorded,
     run: String,
@@ -39,36 +46,36 @@ pub(super) struct Replay {
     ids: EventIds,
     reader: Reader,
     state: State,
-    /// What is to be sent.
+    /// The bytes to be sent.
     piece: BytesMut,
-    /// The number of the next chunk that is wanted.
+    /// The index of the next chunk.
     next: u64,
     /// Whether a chunk of the run was sent.
     has_sent: bool,
-    /// How many entries to read at once.
+    /// The number of entries to read at once.
     page: usize,
     pause: Wait,
-    /// Since when the store is unavailable.
+    /// The time since which the store is unavailable.
     unavailable: Option<Instant>,
 }
 
 enum State {
     Polling,
     Reading(Reading),
-    /// Until the store is asked again, behind this position.
+    /// Waits before the store is asked again for entries after this position.
     Pausing(Instant, Position, Duration),
-    /// Collects what was sent, to go on behind it.
+    /// Reads the whole log again, to find the rest of the answer after it.
     Collecting(Collecting),
-    /// The rest comes from the stored answer.
+    /// The rest comes from the answer that the relay has stored.
     Rest(Box<Rest>),
     Over,
 }
 
-/// What did not fit into the log.
+/// The part of an answer that did not fit into the log.
 struct Rest {
     observing: Observing,
     words: FinalChunks,
-    /// The number of its next chunk.
+    /// The index of its next chunk.
     next: u64,
 }
 
@@ -119,8 +126,8 @@ impl Replay {
         self.state = State::Over;
     }
 
-    /// The run is over, and all of it was sent. Its last chunk is a `finish`, so only a cursor beyond the end has not brought one: who
-    /// reconnects until there is one would ask again, at once and for ever.
+    /// Ends a stream that was sent completely. Its last chunk is a `finish`, unless the cursor was beyond the end. Then a
+    /// `finish` is added: a client that reconnects until it has one would otherwise ask again, at once and for ever.
     fn done(&mut self) {
         if !self.has_sent {
             let finish = Chunk::from(Finish::new()).encode_event();
@@ -129,7 +136,7 @@ impl Replay {
         self.over(&encode_done());
     }
 
-    /// Nothing of the run can be sent any more, also if it is asked for again.
+    /// Ends a stream that cannot be sent. The `finish` keeps clients from asking again, which would fail in the same way.
     fn failed(&mut self, text: &str) {
         for chunk in [
             ErrorChunk::new(text.to_owned()).into(),
@@ -140,7 +147,7 @@ impl Replay {
         self.over(&encode_done());
     }
 
-    /// What is read of the log. Ready with whether there is anything to send.
+    /// Fills the piece from the log. Completes when the piece is large enough or the stream is over.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match &mut self.state {
@@ -160,18 +167,20 @@ impl Replay {
                     match found {
                         Found::Some(entries) => {
                             self.unavailable = None;
-                            self.page = page_behind(&entries);
+                            self.page = page_after(&entries);
                             self.reader.handle_page(entries, now);
                             self.state = State::Polling;
                         }
                         Found::Nothing => {
+                            // A log that vanished is never created again, so the reader ends.
                             self.reader.handle_missing();
                             self.state = State::Polling;
                         }
                         Found::Unavailable => {
+                            // Short outages are bridged: the run itself goes on, so its browser need not notice.
                             let since = *self.unavailable.get_or_insert(now);
                             if now.saturating_duration_since(since) > PATIENCE {
-                                self.over(&apology(FinalChunks::BROKE_OFF));
+                                self.over(&error_events(FinalChunks::BROKE_OFF));
                             } else {
                                 self.pause.reset();
                                 self.state = State::Pausing(now, after, Reader::WAIT);
@@ -194,6 +203,8 @@ impl Replay {
                         Some(rest) => self.state = State::Rest(Box::new(rest)),
                         None => {
                             let lost = ErrorChunk::new(FinalChunks::BROKE_OFF.to_owned());
+                            // The page has the beginning. It learns that the rest is missing, and that there is no use in
+                            // reconnecting.
                             for chunk in [gap(), lost.into(), Finish::new().into()] {
                                 self.event(self.next, chunk.encode().as_bytes());
                             }
@@ -210,8 +221,9 @@ impl Replay {
                     };
                     let is_over = chunk.is_none();
                     let first = rest.next;
-                    let chunks = rest.hear(chunk);
+                    let chunks = rest.handle_chunk(chunk);
                     for (index, chunk) in (first..).zip(chunks) {
+                        // A cursor beyond the overflow must not get the chunks before it.
                         if index >= self.next {
                             self.event(index, chunk.encode().as_bytes());
                         }
@@ -224,12 +236,13 @@ impl Replay {
         }
     }
 
-    /// Does what the reader wants.
+    /// Carries out a step of the reader.
     fn step(&mut self) {
         match self.reader.poll(self.pause.now()) {
             ReaderStep::Chunk { index, json } => self.event(index, &json),
             ReaderStep::Read { after, wait } => self.read(after, wait),
             ReaderStep::TakeOver { after } => {
+                // Any reader that notices the silence takes over. The claim in the log decides if several do.
                 self.context.take_over(&self.run, &self.reader, after);
             }
             ReaderStep::Over(end) => match end {
@@ -245,15 +258,15 @@ impl Replay {
                 }
                 _ => self.failed(FinalChunks::BROKE_OFF),
             },
-            // There are no others.
+            // There are no other steps.
             _ => self.failed(FinalChunks::BROKE_OFF),
         }
     }
 }
 
 impl Rest {
-    /// What is said: the next chunk, or behind the last how the run has ended.
-    fn hear(&mut self, chunk: Option<Chunk<'static>>) -> Vec<Chunk<'static>> {
+    /// Returns the chunks to send: the next one or, after the last, those that report the end of the run.
+    fn handle_chunk(&mut self, chunk: Option<Chunk<'static>>) -> Vec<Chunk<'static>> {
         let chunks = match chunk {
             Some(chunk) => {
                 self.words.observe(&chunk);
@@ -269,7 +282,7 @@ impl Rest {
     }
 }
 
-/// The run behind all chunks of its log.
+/// Reads all chunks of the log, and returns the run after them.
 async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     let mut reader = Reader::from(0);
     let (mut chunks, mut words) = (Vec::new(), FinalChunks::default());
@@ -299,6 +312,7 @@ async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
         }
     }
     let next = chunks.len() as u64;
+    // The follow flow skips these chunks in the stored answer, so the indexes continue where the log ends.
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);
     let run = Run::joining(context.client.clone(), run, seed(), Watch::none).ok()?;
     Some(Rest {
@@ -317,6 +331,7 @@ impl http_body::Body for Replay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         let this = &mut *self;
+        // What is there is sent even if more is to come, so that the first chunk of a page is not delayed by the next read.
         let is_ready = this.poll_piece(cx).is_ready();
         if !this.piece.is_empty() {
             let piece = this.piece.split().freeze();

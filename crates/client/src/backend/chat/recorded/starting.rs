@@ -1,4 +1,5 @@
-//! Starting a run in two steps, between which its place is noted.
+//! Starts a run in two steps. In between, its sandbox and thread are stored, so that another instance can find the run if this
+//! one dies.
 
 use std::future::poll_fn;
 
@@ -7,7 +8,7 @@ use twentyfirst_protocol::runs::{RunRef, SendMessages, StartFlow, Started};
 use twentyfirst_transport::Body;
 
 use super::Recorded;
-use super::guard::caught;
+use super::guard::catch_panic;
 use super::keeper::FAILED;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::{ChatRun, Observer, OnStarted};
@@ -16,7 +17,7 @@ use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::telemetry::Watch;
 
-/// A run whose sandbox and thread exist, and whose messages were not sent.
+/// A run whose sandbox and thread exist, but whose messages were not sent yet.
 pub(super) struct Placed {
     pub(super) run: RunRef,
     driver: Driver<StartFlow>,
@@ -25,7 +26,7 @@ pub(super) struct Placed {
     observer: Option<Observer>,
 }
 
-/// A run that has begun, and whether the browser may see it.
+/// A run that has started, and the refusal of `on_started`, if any.
 pub(super) struct Begun {
     pub(super) started: Started,
     pub(super) body: Body,
@@ -34,7 +35,7 @@ pub(super) struct Begun {
     pub(super) refusal: Option<Refusal>,
 }
 
-/// Gives a run its place.
+/// Creates the sandbox and the thread of a run, if needed.
 pub(super) async fn place(context: Recorded, run: ChatRun) -> Result<Placed, Refusal> {
     let refuse = |error: Error| context.on_error.refuse(&error);
     let client = &context.client;
@@ -43,6 +44,7 @@ pub(super) async fn place(context: Recorded, run: ChatRun) -> Result<Placed, Ref
         let flow = run.start.flow(None, client.options(), seed())?;
         let mut driver = Driver::new(client.relay(), flow);
         match poll_fn(|cx| driver.poll_event(cx)).await {
+            // The flow pauses with its sandbox and thread. The driver is kept, and continues in `send`.
             Event::Item(placed) => Ok(Some((placed, driver))),
             Event::Done(Ok(_)) => Ok(None),
             Event::Done(Err(error)) => Err(Error::from(error).redacted(client.relay())),
@@ -64,7 +66,7 @@ pub(super) async fn place(context: Recorded, run: ChatRun) -> Result<Placed, Ref
     }
 }
 
-/// Sends its messages.
+/// Sends the messages of the run.
 pub(super) async fn send(context: Recorded, placed: Placed) -> Result<Begun, Refusal> {
     let mut watch = placed.watch;
     let route = &SendMessages::ROUTE;
@@ -77,10 +79,11 @@ pub(super) async fn send(context: Recorded, placed: Placed) -> Result<Begun, Ref
         }
     };
     watch.started(&started);
+    // The run has started and costs money, so it is recorded even if the function refuses.
     let refusal = match placed.on_started {
         Some(on_started) => {
             let started = started.clone();
-            let stored = caught(async move { on_started(started).await }).await;
+            let stored = catch_panic(async move { on_started(started).await }).await;
             stored
                 .unwrap_or_else(|| Err(Refusal::internal(FAILED)))
                 .err()
@@ -91,7 +94,7 @@ pub(super) async fn send(context: Recorded, placed: Placed) -> Result<Begun, Ref
         started,
         body: stream.into_body(),
         watch,
-        // Whoever was refused sees nothing.
+        // After a refusal the observer is not called.
         observer: placed.observer.filter(|_| refusal.is_none()),
         refusal,
     })

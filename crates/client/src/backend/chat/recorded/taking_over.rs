@@ -9,7 +9,7 @@ use super::keeper::Keeper;
 use super::logs::PAGE;
 
 impl Recorded {
-    /// Goes on with a run that nobody seems to record any more.
+    /// Takes over a run that seems to be recorded by nobody.
     pub(super) fn take_over(&self, id: &str, reader: &Reader, after: Position) {
         if let Some(claim) = reader.claim() {
             self.take_over_of(id, &claim.owner, &claim.chat, after);
@@ -17,14 +17,15 @@ impl Recorded {
     }
 
     pub(super) fn take_over_of(&self, id: &str, owner: &str, chat: &str, after: Position) {
+        // An instance that is drained releases its runs, and must not collect new ones.
         if self.is_draining.load(Ordering::Relaxed) || self.logs.is_here(id) {
             return;
         }
-        // A duty takes it over by itself. Not knowing of this, it would take the run for one that somebody else answers for.
+        // A duty takes it over by itself. It does not know of this attempt, and would see the run as claimed by another instance.
         if self.has_duty(id) {
             return;
         }
-        // Without room, whoever reads asks again.
+        // Without room nothing happens; a reader asks again.
         let Some(seat) = self.supervision.room().take() else {
             return;
         };
@@ -33,7 +34,8 @@ impl Recorded {
         let this = self.clone();
         self.client.relay().runtime.spawn(Box::pin(async move {
             let run = recording.run.clone();
-            // Whoever recorded it answers for it no more when it is claimed here.
+            // Register the obligation before the claim: the claim fences off the instance that recorded the run, which then drops
+            // its own.
             if this.answer_for(obligation).await {
                 if let Some(keeper) = Keeper::take_over(this.clone(), recording, after, seat) {
                     keeper.await;
@@ -44,7 +46,8 @@ impl Recorded {
         }));
     }
 
-    /// Looks whether the run that this chat waits for is still recorded, and goes on with it if not: no browser may be there to see.
+    /// Checks whether the run that this chat waits for is still recorded, and takes it over if not. There may be no browser that
+    /// would notice.
     pub(super) fn watch(&self, waiting: &Recording) {
         let (this, waiting) = (self.clone(), waiting.clone());
         self.client.relay().runtime.spawn(Box::pin(async move {
@@ -57,6 +60,7 @@ impl Recorded {
         let Some(run) = self.current(owner, chat).await else {
             return;
         };
+        // One check at a time is enough, however many messages are refused meanwhile.
         if self.logs.is_here(&run.id) || !self.logs.enter_watch(&run.id) {
             return;
         }
@@ -66,7 +70,7 @@ impl Recorded {
         self.logs.leave_watch(&run.id);
     }
 
-    /// Where a run should be taken over; `None` as soon as something comes of it, or its end.
+    /// Returns the position at which a run should be taken over. `None` as soon as it makes progress or ends.
     async fn silent_behind(&self, run: &LoggedRun) -> Option<Position> {
         let mut reader = Reader::behind(run.at, &run.last);
         let runtime = &self.client.relay().runtime;

@@ -1,4 +1,4 @@
-//! The line of a chat: which turn is the current one, and waiting for the end of a run.
+//! The queue of a chat: its open turns, and waiting for the end of a run.
 
 use twentyfirst_protocol::run_log::{OpenTurns, OpenTurnsStep, Watch, WatchStep};
 use twentyfirst_protocol::runs::StartRun;
@@ -8,7 +8,7 @@ use super::logs::PAGE;
 use crate::backend::chat::open_turn::OpenTurn;
 
 impl Recorded {
-    /// The turns of a chat that are not over.
+    /// Returns the turns of a chat that are not over.
     pub(super) async fn open_turns(&self, owner: &str, chat: &str) -> OpenTurns {
         let mut turns = OpenTurns::of(owner, chat);
         loop {
@@ -22,7 +22,7 @@ impl Recorded {
         }
     }
 
-    /// The same, as an application sees them.
+    /// Returns the open turns in the form for applications.
     pub(in crate::backend::chat) async fn open(&self, owner: &str, chat: &str) -> Vec<OpenTurn> {
         let turns = self.open_turns(owner, chat).await;
         let turns = turns.turns().map(|turn| {
@@ -37,7 +37,7 @@ impl Recorded {
         turns.collect()
     }
 
-    /// Waits until a run is over, and goes on with it where nobody records it.
+    /// Waits until a run is over, and takes it over if it is recorded by nobody.
     pub(super) async fn wait_for(&self, id: &str, owner: &str, chat: &str) {
         let runtime = &self.client.relay().runtime;
         let mut watch = Watch::of(id);
@@ -49,6 +49,8 @@ impl Recorded {
                     let found = self.logs.clone().read(log, after, PAGE, wait).await;
                     watch.handle_page(found, runtime.now());
                 }
+                // The run before may be recorded by an instance that is gone. Without a browser that reads it, nobody else
+                // would notice.
                 WatchStep::TakeOver { after } => self.take_over_of(id, owner, chat, after),
                 WatchStep::Wait(pause) => runtime.sleep(pause).await,
                 _ => return,

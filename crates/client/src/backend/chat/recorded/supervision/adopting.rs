@@ -14,11 +14,11 @@ use super::room::Seat;
 use super::{Held, Recorded};
 use crate::backend::chat::recorded::keeper::Keeper;
 
-/// How long to wait until there may be room for a run.
+/// The delay before checking again for room for a run.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Recorded {
-    /// Looks for runs of instances that are gone, from now on.
+    /// Starts to look for runs of instances that are gone.
     pub(in crate::backend::chat) fn supervise(&self) {
         let is_first = !self
             .supervision
@@ -43,10 +43,11 @@ impl Recorded {
                 let state = self.supervision.state();
                 state.registers.keys().cloned().collect()
             };
+            // The supervisor must not take its own registers for silent ones.
             for new in registers.difference(&own) {
                 supervisor.writes(&**new);
             }
-            // One that is over is looked at once more.
+            // A register that is over is looked at once more.
             for left in own.difference(&registers) {
                 supervisor.let_go(left, now());
             }
@@ -56,6 +57,7 @@ impl Recorded {
                     supervisor.handle_page(self.logs.page(&log, after).await.0);
                 }
                 SupervisorStep::Last(log) => {
+                    // Read from the store and not from memory: only the store shows what other instances write.
                     let found = self.logs.stored_last(&log).await.0;
                     supervisor.handle_last(found, now());
                 }
@@ -64,6 +66,7 @@ impl Recorded {
                     after,
                     listed,
                 } => {
+                    // Marked at once, so that the next step does not adopt it a second time.
                     own.insert(register.as_str().into());
                     self.adopt_register(&register, after, listed);
                 }
@@ -71,18 +74,19 @@ impl Recorded {
                     let left = until.saturating_duration_since(runtime.now());
                     runtime.sleep(left).await;
                 }
-                // There are no others.
+                // There are no other steps.
                 _ => return,
             }
         }
     }
 
-    /// Answers for what another instance has left, in a register that was taken over.
+    /// Takes over the obligations of another instance, from a register that was taken over.
     pub(super) fn inherit(&self, id: &Arc<str>, open: Vec<Obligation>, writers: &[String]) {
         for obligation in open {
             let run = obligation.run.clone();
             let is_new = {
                 let mut state = self.supervision.state();
+                // The run may be known already, from a reader that took it over.
                 let is_new = !state.held.contains_key(&run);
                 let held = state.held.entry(run.clone());
                 let held = held.or_insert_with(|| Box::new(Held::new(obligation)));
@@ -97,7 +101,7 @@ impl Recorded {
         }
     }
 
-    /// Has a task go on with a run that nobody may record any more.
+    /// Starts a task that goes on with a run which may be recorded by nobody.
     pub(super) fn look_after(&self, run: &str, writers: Vec<String>) {
         let obligation = {
             let mut state = self.supervision.state();
@@ -133,23 +137,26 @@ impl Recorded {
                 DutyStep::Append(log, append) => {
                     duty.handle_append(self.logs.clone().append(log, append).await.0);
                 }
+                // Waits for the recording to end, and then looks again: the end may have to be reported, or the run may have
+                // been taken over.
                 DutyStep::TakeOver { after } => {
-                    self.record_to_its_end(duty.obligation(), after).await;
+                    self.record_to_end(duty.obligation(), after).await;
                     duty.look_again();
                 }
                 DutyStep::Wait { until } => {
                     let left = until.saturating_duration_since(runtime.now());
                     runtime.sleep(left).await;
                 }
+                // Both are read when the end is reported, from the log or from the relay.
                 DutyStep::End | DutyStep::Follow(_) => return self.settle(&run),
                 DutyStep::Close => return self.close(&run),
-                // There are no others.
+                // There are no other steps.
                 _ => return,
             }
         }
     }
 
-    /// Whether this instance still answers for a run that another has left.
+    /// Whether this instance is still responsible for a run that another has left.
     fn still_has(&self, run: &str) -> bool {
         if self.is_draining.load(Ordering::Relaxed) {
             return false;
@@ -162,7 +169,7 @@ impl Recorded {
         state.held.contains_key(run)
     }
 
-    async fn record_to_its_end(&self, obligation: &Obligation, after: Position) {
+    async fn record_to_end(&self, obligation: &Obligation, after: Position) {
         let Some(seat) = self.wait_for_room().await else {
             return;
         };
@@ -170,7 +177,7 @@ impl Recorded {
             .of_chat(&obligation.owner, &obligation.chat);
         match Keeper::take_over(self.clone(), recording, after, seat) {
             Some(keeper) => keeper.await,
-            // It is recorded here already.
+            // It is recorded here already; wait for its end.
             None => {
                 let log = LogId::run(&obligation.run);
                 let handle = self.logs.here().get(&log).cloned();
@@ -181,7 +188,7 @@ impl Recorded {
         }
     }
 
-    /// The room for a run that another instance has left; `None` as soon as this one is drained.
+    /// Waits for room for a run that another instance has left. Returns `None` as soon as this instance is drained.
     pub(super) async fn wait_for_room(&self) -> Option<Seat> {
         loop {
             if self.is_draining.load(Ordering::Relaxed) {
@@ -194,7 +201,7 @@ impl Recorded {
         }
     }
 
-    /// Whether a log has an end, for whoever asks.
+    /// Reads a page of a log, from where this instance reads it.
     pub(super) async fn page_of(&self, log: &LogId, after: Position) -> Found<super::Pages> {
         let logs = self.logs.clone();
         let page = crate::backend::chat::recorded::logs::PAGE;

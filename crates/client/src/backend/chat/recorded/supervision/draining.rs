@@ -6,14 +6,14 @@ use super::writing::until;
 use super::{Recorded, Writing};
 use crate::backend::chat::recorded::handle::Handle;
 
-/// How long to wait until it is looked again whether ends are being told.
+/// The interval at which the calls of `on_end` are checked.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long registers have to be let go, at most, of the time that there is.
+/// The most of the deadline that is reserved for releasing the registers.
 const LAST: Duration = Duration::from_secs(2);
 
 impl Recorded {
-    /// Lets all runs go that are recorded here, and waits until they are, no longer than so: how many are left.
+    /// Releases all runs that are recorded here, and waits for that until the deadline. Returns the number of runs left.
     pub(in crate::backend::chat) async fn drain(&self, deadline: Duration) -> usize {
         self.is_draining.store(true, Ordering::Relaxed);
         let handles: Vec<Handle> = self.logs.here().values().cloned().collect();
@@ -23,12 +23,14 @@ impl Recorded {
             }
         }
         let runtime = &self.client.relay().runtime;
+        // Reserved, so that runs that do not end in time do not keep the registers from being released: then others would find
+        // them only after 15 s.
         let last = LAST.min(deadline / 4);
         let first = async {
             for handle in &handles {
                 poll_fn(|cx| handle.poll_over(cx)).await;
             }
-            while self.has_ends_to_tell() {
+            while self.has_ends_to_report() {
                 runtime.sleep(PAUSE).await;
             }
         };
@@ -37,27 +39,28 @@ impl Recorded {
             let state = self.supervision.state();
             state.registers.values().cloned().collect()
         };
-        // At once: each waits for the store by itself.
+        // All are asked at once: each register waits for the store in its own task.
         let released = async {
             for register in &registers {
                 register.release().await;
             }
         };
+        // Not fatal: other instances find the registers by their silence.
         if until(released, runtime.sleep(last)).await.is_none() {
             self.complain(None);
         }
         let recorded = handles.iter().filter(|handle| !handle.is_over()).count();
-        recorded + self.ends_to_tell()
+        recorded + self.ends_to_report()
     }
 
-    fn has_ends_to_tell(&self) -> bool {
-        self.ends_to_tell() > 0
+    fn has_ends_to_report(&self) -> bool {
+        self.ends_to_report() > 0
     }
 
-    /// How many ends are being told; where nobody else can, those included that have to be told again.
-    fn ends_to_tell(&self) -> usize {
+    /// Returns the number of ends being reported. If no other instance can report them, ends to be retried count as well.
+    fn ends_to_report(&self) -> usize {
         if self.is_shared() {
-            return self.supervision.telling.load(Ordering::Relaxed);
+            return self.supervision.reporting.load(Ordering::Relaxed);
         }
         let state = self.supervision.state();
         state.held.values().filter(|held| held.is_ending).count()

@@ -14,35 +14,35 @@ use twentyfirst_protocol::ui::UiMessage;
 
 use super::Recorded;
 use crate::backend::budget::Payer;
-use crate::backend::chat::recorded::guard::caught;
+use crate::backend::chat::recorded::guard::catch_panic;
 use crate::backend::chat::recorded::logs::Cause;
 use crate::error::Error;
 
-/// A run that is over: what [`ChatHandler::on_end`](crate::backend::ChatHandler::on_end) is told.
+/// A run that is over, for [`ChatHandler::on_end`](crate::backend::ChatHandler::on_end).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EndedRun {
-    /// The id of the run in the log, the one that browsers are sent as `x-workflow-run-id`. No other run has it, and each repetition of
-    /// the call has the same: keep it with what you do, and do nothing where you have it already.
+    /// The id of the run in the log, which browsers get as `x-workflow-run-id`. It is unique, and the same in each repetition of
+    /// the call. Store it with the result of your function, and do nothing if it is stored already.
     pub id: String,
     /// The [owner](crate::backend::ChatRun::owner) of the chat.
     pub owner: String,
-    /// The chat.
+    /// The id of the chat.
     pub chat: String,
-    /// Where the run took place: `None` if it was never started, as where the relay has refused it.
+    /// The reference of the run. `None` if it was never started, for example because the relay refused it.
     pub run: Option<RunRef>,
-    /// How it ended, what it used and cost.
+    /// The end of the run, its usage and its cost.
     pub outcome: Outcome,
-    /// The message of the agent; of a run that did not complete, as far as it came.
+    /// The message of the agent. If the run did not complete, the part that was received.
     pub message: UiMessage,
 }
 
-/// The user's function that is told of ends.
+/// The user's function that is called for ends of runs.
 #[derive(Clone)]
 pub(in crate::backend::chat) struct OnEnd(Arc<Function>);
 
-type Function = dyn Fn(EndedRun) -> Telling + Send + Sync;
-type Telling = Pin<Box<dyn Future<Output = Result<(), Cause>> + Send>>;
+type Function = dyn Fn(EndedRun) -> OnEndFuture + Send + Sync;
+type OnEndFuture = Pin<Box<dyn Future<Output = Result<(), Cause>> + Send>>;
 
 impl OnEnd {
     pub(in crate::backend::chat) fn new<F, Fut, E>(on_end: F) -> Self
@@ -52,17 +52,17 @@ impl OnEnd {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         Self(Arc::new(move |ended| {
-            let telling = on_end(ended);
-            Box::pin(async move { telling.await.map_err(Into::into) })
+            let call = on_end(ended);
+            Box::pin(async move { call.await.map_err(Into::into) })
         }))
     }
 
-    /// What came of it: the cause is `None` where the function has panicked.
-    async fn tell(&self, ended: EndedRun) -> Result<(), Option<Cause>> {
+    /// Calls the function. An error without a cause means that it panicked.
+    async fn call(&self, ended: EndedRun) -> Result<(), Option<Cause>> {
         let function = Arc::clone(&self.0);
-        // Within a future, so that a panic of the function itself is caught, too.
-        let told = caught(async move { function(ended).await }).await;
-        told.map_or(Err(None), |told| told.map_err(Some))
+        // Called within a future, so that a panic before its first await is caught, too.
+        let result = catch_panic(async move { function(ended).await }).await;
+        result.map_or(Err(None), |result| result.map_err(Some))
     }
 }
 
@@ -72,18 +72,19 @@ impl fmt::Debug for OnEnd {
     }
 }
 
-/// How long to wait until an end is told again: at first, and at most.
+/// The delays before an end is reported again: the first one, doubling up to the longest.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Recorded {
-    /// Has the end of a run told, and then answers for it no more.
+    /// Reports the end of a run to `on_end`, and then drops its obligation.
     pub(super) fn settle(&self, run: &str) {
         let obligation = {
             let mut state = self.supervision.state();
             let Some(held) = state.held.get_mut(run).filter(|held| !held.is_ending) else {
                 return;
             };
+            // Set once, so that an end is reported by one task even if several notice it.
             held.is_ending = true;
             held.obligation.clone()
         };
@@ -91,50 +92,52 @@ impl Recorded {
             return self.close(run);
         };
         let this = self.clone();
-        // At once: whoever drains this instance waits for it.
-        self.supervision.telling.fetch_add(1, Ordering::Relaxed);
+        // Counted at once, and not in the task: `drain` waits for this count.
+        self.supervision.reporting.fetch_add(1, Ordering::Relaxed);
         self.spawn(async move {
-            if this.tell_until_told(&on_end, &obligation).await {
+            if this.report_until_accepted(&on_end, &obligation).await {
                 this.close(&obligation.run);
             }
         });
     }
 
-    /// Tells the end of a run until that succeeds: `false` where others do so.
-    async fn tell_until_told(&self, on_end: &OnEnd, obligation: &Obligation) -> bool {
+    /// Reports the end of a run until that succeeds. Returns `false` if another instance does so.
+    async fn report_until_accepted(&self, on_end: &OnEnd, obligation: &Obligation) -> bool {
         let (mut pause, mut outcome) = (PAUSE, None);
         loop {
-            let telling = &self.supervision.telling;
-            let told = self.tell_once(on_end, obligation, &mut outcome).await;
-            telling.fetch_sub(1, Ordering::Relaxed);
-            match told {
+            let reporting = &self.supervision.reporting;
+            let result = self.report_once(on_end, obligation, &mut outcome).await;
+            reporting.fetch_sub(1, Ordering::Relaxed);
+            match result {
                 Ok(()) => return true,
                 Err(cause) => {
-                    let error = Error::new_end_not_told(&obligation.run, cause);
+                    let error = Error::new_on_end_failed(&obligation.run, cause);
                     self.on_error.show(&error);
                 }
             }
-            // Others go on with it. In memory there are none.
+            // Other instances go on with it. With a log in memory there are none.
             if self.is_draining.load(Ordering::Relaxed) && self.is_shared() {
                 return false;
             }
             self.client.relay().runtime.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            // Another instance may have taken the register over during the delay. It reports the end then.
             if self.is_theirs(&obligation.run) {
                 return false;
             }
-            telling.fetch_add(1, Ordering::Relaxed);
+            reporting.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    async fn tell_once(
+    async fn report_once(
         &self,
         on_end: &OnEnd,
         obligation: &Obligation,
         known: &mut Option<(Outcome, Option<RunRef>)>,
     ) -> Result<(), Option<Cause>> {
+        // Read again for each attempt: only the outcome is kept between them, since the message may be large.
         let (outcome, message, run) = self.read_end(obligation).await;
-        // What was known once stays so, also when the log is gone.
+        // Keep the first known outcome, even if the log is gone at the next attempt.
         let (outcome, run) = known.get_or_insert((outcome, run)).clone();
         let ended = EndedRun {
             id: obligation.run.clone(),
@@ -144,7 +147,7 @@ impl Recorded {
             outcome,
             message,
         };
-        on_end.tell(ended).await
+        on_end.call(ended).await
     }
 
     fn is_theirs(&self, run: &str) -> bool {
@@ -156,7 +159,8 @@ impl Recorded {
         is_theirs
     }
 
-    /// What a run came to, its message, and where it was: from its log, or where that does not have all of it, from the relay.
+    /// Returns the outcome of a run, its message and its reference. They come from its log or, if that is incomplete, from the
+    /// relay.
     async fn read_end(&self, obligation: &Obligation) -> (Outcome, UiMessage, Option<RunRef>) {
         let (mut reader, mut summary) = (Reader::from(0), Summary::new());
         let log = LogId::run(&obligation.run);
@@ -187,12 +191,12 @@ impl Recorded {
             return (outcome, message, run);
         }
         if let Some(place) = &run
-            && let Some((outcome, message)) = self.follow_to_its_end(place).await
+            && let Some((outcome, message)) = self.follow_to_end(place).await
         {
-            // No recorder has told it.
+            // No recorder has delivered the cost, as none has read the end.
             let payer = Payer::new(&obligation.owner, &obligation.chat);
             if let Some(bill) = self.bill(&obligation.run, payer) {
-                bill.tell(outcome.usage).await;
+                bill.deliver(outcome.usage).await;
             }
             return (outcome, message, run);
         }
@@ -202,8 +206,9 @@ impl Recorded {
         (outcome, message, run)
     }
 
-    /// The run at the relay: the answer that is stored there.
-    async fn follow_to_its_end(&self, place: &RunRef) -> Option<(Outcome, UiMessage)> {
+    /// Reads the run's stored answer from the relay.
+    async fn follow_to_end(&self, place: &RunRef) -> Option<(Outcome, UiMessage)> {
+        // Following a run counts towards the limit like recording one.
         let _room = self.wait_for_room().await;
         let run = FollowRun::new(place.clone());
         let mut run = match self.client.threads().follow(run) {

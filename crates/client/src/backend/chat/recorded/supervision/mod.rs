@@ -1,10 +1,14 @@
-//! Runs that this instance answers for: see [`register`](twentyfirst_protocol::run_log::register).
+//! The runs that this instance is responsible for: see [`register`](twentyfirst_protocol::run_log::register).
 //!
 //! ```text
 //!   Recorded::begin, take_over ──► open ──► Writing (a task for each register) ──► the store
 //!   Keeper is over ──► settle ──► on_end ──► close ─────────┘
 //!   supervise: finding ──► adopt ──► Writing ──► a task for each duty ──► take_over, settle
 //! ```
+//!
+//! An obligation is written to a register before its run is started, and closed after `on_end` has succeeded. So a run that was
+//! started is in a register of some instance until its end was reported. Only if the store fails is a run started without: a run
+//! must not fail because its supervision does.
 
 mod adopting;
 mod draining;
@@ -31,41 +35,41 @@ use super::Recorded;
 use super::logs::Pages;
 use crate::error::Error;
 
-/// What this instance answers for, and whom it tells.
+/// The obligations of this instance, and the function to call at their ends.
 #[derive(Clone, Default)]
 pub(super) struct Supervision {
     on_end: Option<OnEnd>,
     room: Room,
     state: Arc<Mutex<State>>,
     is_supervising: Arc<AtomicBool>,
-    /// Whether it was said that the store takes no obligations.
+    /// Whether it was reported that the store accepts no obligations.
     has_complained: Arc<AtomicBool>,
-    /// How many ends are being told.
-    telling: Arc<AtomicUsize>,
+    /// The number of ends that are being reported.
+    reporting: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The register for what is new.
+    /// The register for new obligations.
     current: Option<Writing>,
-    /// The registers that are written here.
+    /// The registers that this instance writes.
     registers: HashMap<Arc<str>, Writing>,
-    /// Boxed: the map has room for twice as many.
+    /// Boxed, because the map allocates up to twice as many slots as it uses.
     held: HashMap<String, Box<Held>>,
 }
 
-/// An obligation of this instance's.
+/// An obligation of this instance.
 struct Held {
     obligation: Obligation,
     /// The registers in which it is open.
     registers: HashSet<Arc<str>>,
-    /// Whether it stands in one of them.
+    /// Whether one of them has it in the store.
     stands: bool,
-    /// Whether another instance has taken over the register in which it was.
+    /// Whether another instance has taken over the register that had it.
     is_theirs: bool,
-    /// Whether its end is being told.
+    /// Whether its end is being reported.
     is_ending: bool,
-    /// Whether a task goes on with what another instance has left.
+    /// Whether a task goes on with a run that another instance has left.
     has_duty: bool,
 }
 
@@ -99,28 +103,30 @@ impl Supervision {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether other instances are told what this one answers for.
+    /// Whether obligations are written for other instances.
     fn writes(&self) -> bool {
         self.on_end.is_some() || self.is_supervising.load(Ordering::Relaxed)
     }
 }
 
 impl Recorded {
-    /// Answers for a run from now on: whether that stands where other instances find it, or need not.
+    /// Makes this instance responsible for a run. Returns whether other instances can find the obligation, or need not.
     pub(super) async fn answer_for(&self, obligation: Obligation) -> bool {
         let run = obligation.run.clone();
         {
             let mut state = self.supervision.state();
             let held = state.held.entry(run.clone());
+            // Held in memory first: if the store fails, this instance still reports the end.
             let held = held.or_insert_with(|| Box::new(Held::new(obligation.clone())));
             if held.stands {
                 return true;
             }
         }
+        // Nobody would read the obligation.
         if !self.is_shared() || !self.supervision.writes() {
             return true;
         }
-        // A register whose task has ended with its runtime is replaced.
+        // A register whose task has ended with its runtime is replaced, once.
         for _ in 0..2 {
             let writing = self.current_register();
             let id = Arc::clone(&writing.id);
@@ -161,13 +167,15 @@ impl Recorded {
         }
     }
 
-    /// The register for what is new, begun where there is none that has room.
+    /// Returns the register for new obligations. Begins a new one if the current one is full.
     fn current_register(&self) -> Writing {
         let mut state = self.supervision.state();
         if let Some(current) = &state.current {
             if !current.is_full() && state.registers.contains_key(&current.id) {
                 return current.clone();
             }
+            // A full register ends when its obligations are closed. New ones go to the next, so that no register grows for
+            // ever.
             current.retire();
         }
         let writing = self.begin_register();
@@ -178,7 +186,7 @@ impl Recorded {
         writing
     }
 
-    /// Notes where a run takes place. Ready when that stands where others find it, or the store does not respond.
+    /// Stores the place of a run. Completes when the registers have it, or if the store does not respond.
     pub(super) fn placed(&self, run: &str, place: &RunRef) -> impl Future<Output = ()> + use<> {
         let mut noted = Vec::new();
         {
@@ -187,6 +195,7 @@ impl Recorded {
                 held, registers, ..
             } = &mut *state;
             if let Some(held) = held.get_mut(run) {
+                // Also kept here, for obligations that are opened again in another register.
                 held.obligation.place = Some(place.clone());
                 let registers = held.registers.iter().filter_map(|id| registers.get(id));
                 noted.extend(registers.map(|writing| writing.place(run, place)));
@@ -199,7 +208,7 @@ impl Recorded {
         }
     }
 
-    /// Answers for a run no more.
+    /// Ends the responsibility for a run.
     pub(super) fn close(&self, run: &str) {
         let mut state = self.supervision.state();
         let Some(held) = state.held.remove(run) else {
@@ -212,7 +221,7 @@ impl Recorded {
         }
     }
 
-    /// A run is recorded here no more.
+    /// Decides what to do after a run is no longer recorded here.
     pub(super) fn recorded(&self, run: &str, end: &RecorderEnd, is_alone: bool) {
         let has_duty = {
             let mut state = self.supervision.state();
@@ -220,7 +229,7 @@ impl Recorded {
                 return;
             };
             if held.is_theirs && !is_alone {
-                // Whoever has taken over the register sees what has become of the run.
+                // The instance that has taken over the register will see to the run.
                 state.held.remove(run);
                 return;
             }
@@ -228,17 +237,17 @@ impl Recorded {
         };
         match end {
             RecorderEnd::Ended => self.settle(run),
-            // Others take it over.
+            // Other instances take it over.
             RecorderEnd::Released => {}
             _ if has_duty => {}
-            // Nothing was begun, or whoever has claimed the log has opened an obligation of its own.
+            // Nothing was started, or the instance that has claimed the log has an obligation of its own.
             RecorderEnd::Busy | RecorderEnd::Full | RecorderEnd::Fenced => self.close(run),
             _ => self.look_after(run, vec![self.instance.to_string()]),
         }
     }
 
-    /// This instance writes a register no more: another has taken it over, or the store has lost it. What began here and stands in none is
-    /// opened in another.
+    /// Handles the loss of a register: another instance has taken it over, or the store has lost it. Obligations that are in no
+    /// other register are opened again in a new one.
     fn lose_register(&self, id: &Arc<str>, is_theirs: bool) {
         let mut orphans = Vec::new();
         {
@@ -252,7 +261,8 @@ impl Recorded {
                 if is_theirs && stood {
                     held.is_theirs = true;
                 } else if !held.has_duty {
-                    // In a register of this instance's own, what another has claimed counts as that one's.
+                    // In a register of this instance, a run claimed by another would count as that instance's. So runs with a
+                    // duty are left out.
                     orphans.push(held.obligation.clone());
                 }
             }

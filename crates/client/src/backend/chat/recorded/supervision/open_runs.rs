@@ -9,7 +9,7 @@ use super::Recorded;
 use crate::backend::chat::recorded::logs::Cause;
 use crate::error::Error;
 
-/// A run that is not over, or whose end was not told yet.
+/// A run that is not over, or whose end was not reported yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenRun {
@@ -17,9 +17,9 @@ pub struct OpenRun {
     pub id: String,
     /// The [owner](crate::backend::ChatRun::owner) of the chat.
     pub owner: String,
-    /// The chat.
+    /// The id of the chat.
     pub chat: String,
-    /// Where the run takes place, once that is known.
+    /// The reference of the run, once it is known.
     pub run: Option<RunRef>,
 }
 
@@ -35,17 +35,18 @@ impl From<Obligation> for OpenRun {
 }
 
 impl Recorded {
-    /// All runs for which somebody answers.
+    /// Returns all runs for which some instance is responsible.
     pub(in crate::backend::chat) async fn open_runs(&self) -> Result<Vec<OpenRun>, Error> {
         let mut open: BTreeMap<String, Obligation> = BTreeMap::new();
         if self.is_shared() {
             for register in self.registers().await? {
+                // An error ends the list: a queue that took a partial list for complete would start a run twice.
                 for obligation in self.read_register(&register).await? {
                     open.insert(obligation.run.clone(), obligation);
                 }
             }
         }
-        // What this instance knows may not stand in the store.
+        // Obligations of this instance may not be in the store.
         let state = self.supervision.state();
         for (run, held) in &state.held {
             open.insert(run.clone(), held.obligation.clone());
@@ -53,7 +54,7 @@ impl Recorded {
         Ok(open.into_values().map(OpenRun::from).collect())
     }
 
-    /// The registers of all instances.
+    /// Returns the registers of all instances.
     async fn registers(&self) -> Result<Vec<String>, Error> {
         let mut registers = Vec::new();
         for day in roster_days(SystemTime::now()) {
@@ -89,7 +90,7 @@ impl Recorded {
         Ok(book.open().cloned().collect())
     }
 
-    /// All that stands in a log.
+    /// Reads all entries of a log.
     async fn whole(&self, log: &LogId) -> Result<super::Pages, Error> {
         let (mut entries, mut after) = (super::Pages::new(), Position::START);
         loop {

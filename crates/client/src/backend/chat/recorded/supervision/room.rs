@@ -1,14 +1,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// For how many runs there is room here.
+/// The limit on runs that are followed here.
 #[derive(Clone)]
 pub(in crate::backend::chat::recorded) struct Room {
     limit: usize,
     taken: Arc<AtomicUsize>,
 }
 
-/// The room of one run, until it is dropped.
+/// The place of one run within the limit. Dropping it frees the place.
 pub(in crate::backend::chat::recorded) struct Seat(Arc<AtomicUsize>);
 
 impl Default for Room {
@@ -33,7 +33,7 @@ impl Room {
         taken.ok().map(|_| Seat(Arc::clone(&self.taken)))
     }
 
-    /// Takes it where there is none, too: for a turn whose time has come.
+    /// Takes a place even beyond the limit, for a turn that was accepted earlier and must not wait any longer.
     pub(in crate::backend::chat::recorded) fn take_anyway(&self) -> Seat {
         self.taken.fetch_add(1, Ordering::Relaxed);
         Seat(Arc::clone(&self.taken))

@@ -18,7 +18,7 @@ use crate::backend::chat::recorded::logs::Cause;
 use crate::client::seed;
 use crate::error::Error;
 
-/// A register that is written by a task, to everybody else.
+/// A handle for a register, which a task writes.
 #[derive(Clone)]
 pub(super) struct Writing {
     pub(super) id: Arc<str>,
@@ -26,7 +26,7 @@ pub(super) struct Writing {
     is_full: Arc<AtomicBool>,
 }
 
-/// What is to be written.
+/// A message to the task that writes a register.
 enum Note {
     Open(Obligation, oneshot::Sender<Opened>),
     Place(String, RunRef, oneshot::Sender<()>),
@@ -35,29 +35,29 @@ enum Note {
     Release(oneshot::Sender<()>),
 }
 
-/// What has become of an obligation that was to be opened.
+/// The result of opening an obligation.
 pub(super) enum Opened {
-    /// It stands in the register.
+    /// The register has it in the store.
     Stands,
-    /// The store does not respond. It is written as soon as that does.
+    /// The store does not respond. The obligation is written as soon as it does.
     Pending(Option<Cause>),
-    /// Nobody writes this register any more.
+    /// The task of this register is gone.
     Gone,
 }
 
 impl Writing {
     pub(super) async fn open(&self, obligation: Obligation) -> Opened {
-        let (tell, told) = oneshot::channel();
+        let (tell, receiver) = oneshot::channel();
         self.note(Note::Open(obligation, tell));
-        told.await.unwrap_or(Opened::Gone)
+        receiver.await.unwrap_or(Opened::Gone)
     }
 
-    /// Notes where a run takes place. Ready when that stands there, or may not for a while.
+    /// Stores the place of a run. Completes when the register has it, or if the store does not respond.
     pub(super) fn place(&self, run: &str, place: &RunRef) -> impl Future<Output = ()> + use<> {
-        let (tell, told) = oneshot::channel();
+        let (tell, receiver) = oneshot::channel();
         self.note(Note::Place(run.to_owned(), place.clone(), tell));
         async move {
-            let _ = told.await;
+            let _ = receiver.await;
         }
     }
 
@@ -65,37 +65,37 @@ impl Writing {
         self.note(Note::Close(run.to_owned()));
     }
 
-    /// Ends the register as soon as nothing is open.
+    /// Ends the register as soon as no obligation is open.
     pub(super) fn retire(&self) {
         self.note(Note::Retire);
     }
 
-    /// Lets the register go.
+    /// Releases the register for other instances.
     pub(super) async fn release(&self) {
-        let (tell, told) = oneshot::channel();
+        let (tell, receiver) = oneshot::channel();
         self.note(Note::Release(tell));
-        // Where its task is gone, nobody writes in it any more either.
-        let _ = told.await;
+        // If the task is gone, the register is no longer written either.
+        let _ = receiver.await;
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
     }
 
-    /// Where its task is gone, it is dropped.
+    /// Sends a note to the task. If the task is gone, the note is dropped.
     fn note(&self, note: Note) {
         let _ = self.notes.unbounded_send(note);
     }
 }
 
 impl Recorded {
-    /// Begins a register of this instance's own.
+    /// Begins a new register for this instance.
     pub(super) fn begin_register(&self) -> Writing {
         let id = format!("{:016x}{:016x}", seed(), seed());
         self.write(Register::begin(id, &self.instance))
     }
 
-    /// Goes on with a register that nobody writes in any more.
+    /// Takes over a register that is no longer written.
     pub(super) fn adopt_register(&self, id: &str, after: Position, listed: u64) {
         let register = Register::take_over(id, &self.instance, after, listed);
         let mut state = self.supervision.state();
@@ -126,15 +126,24 @@ impl Recorded {
 }
 
 /// The task that writes a register.
+///
+/// ```text
+///   Writing (any number of handles) ── Note ──► Task ── steps of the `Register` ──► the store
+///          ▲                                     │
+///          └──────── Opened, or done ────────────┘
+/// ```
+///
+/// One task writes, so that entries have a single order. Callers wait only until the store has failed once: a run must not be held up
+/// for longer by a store that is down.
 struct Task {
     context: Recorded,
     id: Arc<str>,
     is_full: Arc<AtomicBool>,
     register: Register,
     notes: mpsc::UnboundedReceiver<Note>,
-    /// Who waits until an obligation stands in the register, by its run.
+    /// The callers that wait for an obligation to be stored, by run.
     waiting: HashMap<String, oneshot::Sender<Opened>>,
-    /// Who waits until a place does.
+    /// The callers that wait for a place to be stored, by run.
     placing: HashMap<String, oneshot::Sender<()>>,
     releasing: Vec<oneshot::Sender<()>>,
 }
@@ -142,6 +151,7 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         loop {
+            // Takes all notes first, so that one append stores them together.
             while let Ok(note) = self.notes.try_recv() {
                 self.take(note);
             }
@@ -152,6 +162,7 @@ impl Task {
             match self.register.poll(now) {
                 RegisterStep::Append(log, append) => {
                     let (appended, cause) = logs.append(log, append).await;
+                    // The store failed. Runs that wait for their obligation start without it.
                     if appended != Appended::Yes && appended != Appended::Fenced {
                         self.no_longer_wait(cause);
                     }
@@ -172,7 +183,7 @@ impl Task {
                         self.tell(&opened.run, Opened::Stands);
                     }
                     for placed in &noted.placed {
-                        // Whoever waited is told by that it is dropped.
+                        // Dropping the sender completes the wait.
                         self.placing.remove(&placed.run);
                     }
                 }
@@ -181,7 +192,7 @@ impl Task {
                 }
                 RegisterStep::Wait { until } => self.wait(until, now).await,
                 RegisterStep::Over(end) => return self.over(end),
-                // There are no others.
+                // There are no other steps.
                 _ => return self.over(RegisterEnd::Failed),
             }
         }
@@ -194,7 +205,7 @@ impl Task {
         }
     }
 
-    /// Waits until something is to be noted, or until this moment.
+    /// Waits for the next note, at most until `until`.
     async fn wait(&mut self, until: Option<std::time::Instant>, now: Now) {
         let note = match until {
             None => self.notes.next().await,
@@ -209,7 +220,7 @@ impl Task {
         };
         match note {
             Some(note) => self.take(note),
-            // All who could note something are gone, as the handler is: what is open stays open for others.
+            // All handles are gone, and so is the handler. Open obligations stay open for other instances.
             None => self.register.release(),
         }
     }
@@ -236,7 +247,7 @@ impl Task {
 
     fn tell(&mut self, run: &str, opened: Opened) {
         if let Some(tell) = self.waiting.remove(run) {
-            // Where nobody waits any more, it stands there all the same.
+            // Fails only if nobody waits any more. The obligation is stored all the same.
             let _ = tell.send(opened);
         }
     }
@@ -255,6 +266,7 @@ impl Task {
             RegisterEnd::Closed | RegisterEnd::Released => {
                 context.supervision.state().registers.remove(id);
             }
+            // Another instance was quicker: this one seemed to be gone. It is responsible for the obligations from now on.
             RegisterEnd::Fenced => context.lose_register(id, true),
             RegisterEnd::Unreadable(error) => {
                 context.supervision.state().registers.remove(id);
@@ -266,7 +278,7 @@ impl Task {
     }
 }
 
-/// Waits for something no longer than until a timer is over.
+/// Awaits a future until a timer ends. Returns `None` after that.
 pub(super) async fn until<T>(
     work: impl Future<Output = T>,
     timer: impl Future<Output = ()>,

@@ -1,4 +1,18 @@
-//! One look at the threads of a sandbox for all of its runs.
+//! Shares one list of a sandbox's threads among the runs that are followed there.
+//!
+//! A run that waits for its end lists the threads of its sandbox again and again. Without sharing, the requests would grow with
+//! the number of runs, although each response has the state of all of them.
+//!
+//! ```text
+//!   run 1 ─ request ─┐
+//!   run 2 ─ request ─┤  pending: until 1 s after the last one began, and it is over ──► one request ──► runs 1 to 3
+//!   run 3 ─ request ─┘                                              run 4 ─ request ──► the next one
+//! ```
+//!
+//! **A run gets the response to a request that began after its own.** It asks whether it is still under way now. The response to a
+//! request that began earlier may be older than what the run has just read from its stream.
+//!
+//! A run that is alone in its sandbox sends its own request at once.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -19,49 +33,40 @@ use twentyfirst_transport::{Body, Error, ResponseFuture};
 
 use crate::relay::{ERROR_BODY, Relay};
 
-/// How long it takes from the beginning of one look to that of the next, at least.
+/// The shortest time between the beginnings of two shared requests.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The looks at all sandboxes in which more than one run is followed.
-///
-/// ```text
-///   run 1 ─ ask ─┐
-///   run 2 ─ ask ─┤  wait: 1 s behind the look before, and until it is over ──► one request ──► all who had asked
-///   run 3 ─ ask ─┘                                                 run 4 ─ ask ──► the next
-/// ```
-///
-/// **An ask gets the response to a request that began after it**: what a run asks is whether it goes on now, and a response that was
-/// under way may be older than what it has just heard elsewhere. A run that is alone in its sandbox asks by itself, at once.
+/// The shared lists of threads, by sandbox. Only sandboxes in which a run is followed have an entry.
 #[derive(Clone, Default)]
-pub(crate) struct Looks(Arc<Mutex<HashMap<SandboxId, Sandbox>>>);
+pub(crate) struct ThreadLists(Arc<Mutex<HashMap<SandboxId, Sandbox>>>);
 
 #[derive(Default)]
 struct Sandbox {
-    /// How many runs are followed there.
+    /// The number of runs that are followed there.
     runs: usize,
-    /// When the last look began.
+    /// The time at which the last request began.
     begun: Option<Instant>,
-    /// The last look that has begun.
-    under_way: Option<Look>,
-    /// The one that has not begun yet.
-    next: Option<Look>,
+    /// The last request that has begun.
+    under_way: Option<SharedList>,
+    /// The request that has not begun yet, and can still be joined.
+    next: Option<SharedList>,
 }
 
-/// What comes of a look, for all who wait for it. Its task may be gone with its runtime.
-type Look = Shared<oneshot::Receiver<Result<(Parts, Bytes), Failed>>>;
+/// The response to a shared request, for all runs that wait for it. The receiver fails if its runtime, and so its task, is gone.
+type SharedList = Shared<oneshot::Receiver<Result<(Parts, Bytes), ListFailed>>>;
 
-/// A run that is followed in a sandbox, until it is dropped.
+/// A run that is followed in a sandbox. Dropping it removes the run.
 pub(crate) struct Follower {
-    looks: Looks,
+    lists: ThreadLists,
     sandbox: SandboxId,
 }
 
-impl Looks {
-    /// Notes that a run is followed there.
+impl ThreadLists {
+    /// Adds a run that is followed in this sandbox.
     pub(crate) fn follow(&self, sandbox: &SandboxId) -> Follower {
         self.lock().entry(sandbox.clone()).or_default().runs += 1;
         Follower {
-            looks: self.clone(),
+            lists: self.clone(),
             sandbox: sandbox.clone(),
         }
     }
@@ -72,7 +77,7 @@ impl Looks {
 }
 
 impl Follower {
-    /// Begins to send what a run asks, or has it asked together with others.
+    /// Begins to send the request of a run. A list of threads is shared with the other runs of the sandbox.
     pub(crate) fn begin(
         &self,
         relay: &Arc<Relay>,
@@ -81,8 +86,8 @@ impl Follower {
         if send.request.extensions().get::<Route>() != Some(&ListThreads::ROUTE) {
             return relay.begin(send);
         }
-        let look = {
-            let mut sandboxes = self.looks.lock();
+        let list = {
+            let mut sandboxes = self.lists.lock();
             match sandboxes.get_mut(&self.sandbox) {
                 Some(sandbox) if sandbox.runs > 1 => match &sandbox.next {
                     Some(next) => next.clone(),
@@ -92,28 +97,28 @@ impl Follower {
             }
         };
         Ok(ResponseFuture::new(async move {
-            let (head, body) = look.await.unwrap_or_else(|_| Err(Failed::gone()))?;
+            let (head, body) = list.await.unwrap_or_else(|_| Err(ListFailed::gone()))?;
             Ok(Response::from_parts(head, Body::from(body)))
         }))
     }
 
-    /// Plans the next look, in a task: whoever has asked first may leave.
+    /// Plans the next shared request. It runs in a task of its own, because the run that asked first may be dropped.
     fn plan(
         &self,
         relay: &Arc<Relay>,
         send: SendRequest,
         sandbox: &mut Sandbox,
-    ) -> Result<Look, InvalidRequest> {
+    ) -> Result<SharedList, InvalidRequest> {
         let (sender, receiver) = oneshot::channel();
-        let look = receiver.shared();
+        let list = receiver.shared();
         let runtime = Arc::clone(&relay.runtime);
         let begun = sandbox.begun;
         let pause = begun.map_or(Duration::ZERO, |begun| {
             PAUSE.saturating_sub(runtime.now().saturating_duration_since(begun))
         });
         let before = sandbox.under_way.take();
-        sandbox.next = Some(look.clone());
-        let (looks, id, relay) = (self.looks.clone(), self.sandbox.clone(), Arc::clone(relay));
+        sandbox.next = Some(list.clone());
+        let (lists, id, relay) = (self.lists.clone(), self.sandbox.clone(), Arc::clone(relay));
         let clock = Arc::clone(&runtime);
         runtime.spawn(Box::pin(async move {
             if !pause.is_zero() {
@@ -122,24 +127,24 @@ impl Follower {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            if let Some(sandbox) = looks.lock().get_mut(&id) {
-                // Who asks from now on asks for the next.
+            if let Some(sandbox) = lists.lock().get_mut(&id) {
+                // The request begins now, so a run that asks from here on has to wait for the next one.
                 sandbox.under_way = sandbox.next.take();
                 sandbox.begun = Some(clock.now());
             }
-            // Where nobody waits any more, nobody hears it.
-            let _ = sender.send(ask(&relay, send).await.map_err(Failed::from));
+            // Fails only if no run waits any more.
+            let _ = sender.send(fetch(&relay, send).await.map_err(ListFailed::from));
         }));
-        Ok(look)
+        Ok(list)
     }
 }
 
-/// What the relay responds, read as far as it is needed.
-async fn ask(relay: &Arc<Relay>, send: SendRequest) -> Result<(Parts, Bytes), Error> {
+/// Sends the request and reads its response: whole if it succeeded, else only the beginning.
+async fn fetch(relay: &Arc<Relay>, send: SendRequest) -> Result<(Parts, Bytes), Error> {
     let sent = relay.begin(send).map_err(Error::not_sent)?;
     let (head, body) = sent.await?.into_parts();
     let body = match head.status.is_success() {
-        true => body.collect_up_to(relay.answer_limit).await?,
+        true => body.collect_up_to(relay.response_limit).await?,
         false => body.read_beginning(ERROR_BODY).await.bytes,
     };
     Ok((head, body))
@@ -147,7 +152,7 @@ async fn ask(relay: &Arc<Relay>, send: SendRequest) -> Result<(Parts, Bytes), Er
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let mut sandboxes = self.looks.lock();
+        let mut sandboxes = self.lists.lock();
         if let Some(sandbox) = sandboxes.get_mut(&self.sandbox) {
             sandbox.runs = sandbox.runs.saturating_sub(1);
             if sandbox.runs == 0 {
@@ -163,43 +168,45 @@ impl fmt::Debug for Follower {
     }
 }
 
-/// Why a look has no response, for each who waits for it.
+/// The failure of a shared request, for each run that waits for it.
 #[derive(Clone)]
-struct Failed {
+struct ListFailed {
     maybe_sent: bool,
-    source: Common,
+    source: SharedError,
 }
 
-/// A failure that several have.
+/// An error that several runs share.
 #[derive(Debug, Clone)]
-pub(crate) struct Common(Arc<Error>);
+pub(crate) struct SharedError(Arc<Error>);
 
-impl Common {
-    /// The failure itself, where this is one of several.
+impl SharedError {
+    /// Returns the original error if `error` is a shared one, or else `error` itself.
     pub(crate) fn of(error: &Error) -> &Error {
-        let common: Option<&Self> = error.source().and_then(|source| source.downcast_ref());
-        common.map_or(error, |common| &common.0)
+        let shared: Option<&Self> = error.source().and_then(|source| source.downcast_ref());
+        shared.map_or(error, |shared| &shared.0)
     }
 }
 
-impl Failed {
-    /// Its task is gone.
+impl ListFailed {
+    /// The task of the request is gone.
     fn gone() -> Self {
-        Self::from(Error::new("the task that asks for several runs is gone"))
+        Self::from(Error::new(
+            "the task that lists the threads for several runs is gone",
+        ))
     }
 }
 
-impl From<Error> for Failed {
+impl From<Error> for ListFailed {
     fn from(error: Error) -> Self {
         Self {
             maybe_sent: error.maybe_sent(),
-            source: Common(Arc::new(error)),
+            source: SharedError(Arc::new(error)),
         }
     }
 }
 
-impl From<Failed> for Error {
-    fn from(failed: Failed) -> Self {
+impl From<ListFailed> for Error {
+    fn from(failed: ListFailed) -> Self {
         match failed.maybe_sent {
             true => Self::new(failed.source),
             false => Self::not_sent(failed.source),
@@ -207,13 +214,13 @@ impl From<Failed> for Error {
     }
 }
 
-impl fmt::Display for Common {
+impl fmt::Display for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl StdError for Common {
+impl StdError for SharedError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
     }

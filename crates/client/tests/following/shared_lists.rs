@@ -31,7 +31,7 @@ async fn follow_all(scene: &Scene) -> Vec<Run> {
 }
 
 #[tokio::test]
-async fn one_look_a_second_is_for_all_runs_of_a_sandbox() {
+async fn all_runs_of_a_sandbox_share_one_list_a_second() {
     let scene = Scene::with(slow(), FollowPolicy::wait());
     let begun = Instant::now();
     let runs = follow_all(&scene).await;
@@ -54,7 +54,7 @@ async fn one_look_a_second_is_for_all_runs_of_a_sandbox() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_takes_the_look_from_nobody() {
+async fn a_dropped_run_does_not_cancel_the_shared_list() {
     let scene = Scene::with(slow(), FollowPolicy::wait());
     let mut runs = follow_all(&scene).await;
     let mut last = runs.pop().unwrap();
