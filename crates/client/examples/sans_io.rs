@@ -156,7 +156,7 @@ fn main() -> Result<()> {
     let outcome = loop {
         match drive::next(&mut run, &mut relay) {
             Ok(RunEvent::Chunk(Chunk::TextDelta(text))) => {
-                print!("{}", text.delta.to_string_lossy())
+                print!("{}", text.delta.to_string_lossy());
             }
             Ok(RunEvent::Chunk(Chunk::ToolOutputAvailable(tool))) => println!("{:?}", tool.output),
             Ok(RunEvent::Cut(_)) => println!("(the stream broke off)"),
