@@ -693,11 +693,7 @@ impl fmt::Display for Error {
             Kind::NoPreview(error) => error.fmt(f)?,
         }
         if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
-            write!(
-                f,
-                " (it asked for a delay of {} s)",
-                delay.as_secs_f64()
-            )?;
+            write!(f, " (it asked for a delay of {} s)", delay.as_secs_f64())?;
         }
         if let Some(last) = self.inner.written.last() {
             let (count, last) = (self.inner.written.len(), shown(&last.path));
