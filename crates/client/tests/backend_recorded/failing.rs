@@ -162,7 +162,7 @@ async fn a_log_of_a_newer_version_is_reported_and_not_shown_in_part() {
     let errors = errors.lock().unwrap().clone();
     assert_eq!(errors.len(), 1);
     assert!(
-        errors[0].contains("version 2") && errors[0].contains("update this instance"),
+        errors[0].contains("version 2") && errors[0].contains("update it"),
         "{errors:?}"
     );
     // It can be stopped all the same.
