@@ -9,7 +9,7 @@ use crate::{Endpoint, SandboxId, ThreadId, VaultId};
 
 /// A request to run an agent, in the named sandbox and thread or in new ones.
 ///
-/// With `AgentClient`, pass it to `Threads::run` or `Threads::run_in_background`; [`flow`](Self::flow) is for other HTTP stacks.
+/// With `AgentClient`, pass it to `Threads::start`; [`flow`](Self::flow) is for other HTTP stacks.
 ///
 /// Starting a run takes up to three requests: a sandbox is created for the agent if none is named, a thread is created in it if
 /// none is named, and then the messages are sent.
