@@ -1,11 +1,11 @@
-//! A chat route whose answers are made here, with axum: what `createUIMessageStreamResponse` of npm `ai` is to a server in Node.
+//! A chat route with axum that produces its own answers: the counterpart of `createUIMessageStreamResponse` of npm `ai` for Node.
 //!
 //! ```text
 //! cargo run -p twentyfirst-stream --example chat_route
 //! ```
 //!
-//! Prints its URL, and ends when standard input does. `useChat` posts to `/api/chat`; the text of the last message names the answer: `everything`,
-//! `failed` or `aborted`. `GET /messages/{name}` has what our own assembler makes of the same chunks, which were not encoded.
+//! Prints its URL and ends with standard input. `useChat` posts to `/api/chat`; the text of the last message names the answer: `everything`,
+//! `failed` or `aborted`. `GET /messages/{name}` returns the message that our own assembler makes of the same, unencoded chunks.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What `useChat` posts.
+/// The request body of `useChat`.
 #[derive(Deserialize)]
 struct Chat {
     messages: Vec<UiMessage>,

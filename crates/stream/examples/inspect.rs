@@ -1,4 +1,4 @@
-//! Shows what is in an event stream, which is read from standard input.
+//! Shows the content of an event stream from standard input.
 //!
 //! ```text
 //! curl … | cargo run --example inspect -- events
@@ -64,7 +64,7 @@ async fn chunks(mut out: impl Write) -> io::Result<()> {
     let mut chunks = from_reader(io::stdin()).ui_chunks();
     while let Some(chunk) = chunks.next().await {
         match chunk {
-            // Not through a JSON value, which could not hold a lone surrogate.
+            // Not via `serde_json::Value`, which cannot hold a lone surrogate.
             Ok(chunk) => writeln!(out, "{{\"chunk\":{}}}", chunk.encode())?,
             Err(error) => writeln!(out, "{}", json!({"error": described(error)?}))?,
         }
@@ -72,7 +72,7 @@ async fn chunks(mut out: impl Write) -> io::Result<()> {
     out.flush()
 }
 
-/// The assembler that the options ask for.
+/// Creates the assembler that the options ask for.
 fn assembler(mut options: &[&str]) -> io::Result<Assembler> {
     let mut initial = None;
     let mut lenient = false;
@@ -100,7 +100,7 @@ async fn message(mut assembler: Assembler, mut out: impl Write) -> io::Result<()
     let mut fatal = None;
     while let Some(chunk) = chunks.next().await {
         if fatal.is_some() {
-            // The message stays as it is, but how the stream ends is still to be seen.
+            // The message is final, but the rest of the stream decides how it ended.
             continue;
         }
         match chunk {
@@ -128,7 +128,7 @@ async fn message(mut assembler: Assembler, mut out: impl Write) -> io::Result<()
     out.flush()
 }
 
-/// What `message` prints. Not a JSON value, which could not hold a lone surrogate.
+/// The output of `message`. Not a `serde_json::Value`, which cannot hold a lone surrogate.
 #[derive(Serialize)]
 struct Line<'a> {
     message: Option<&'a UiMessage>,
@@ -142,7 +142,7 @@ struct Fatal {
     message: String,
 }
 
-/// What is wrong with the stream, in words; an error of the input itself stays one.
+/// Describes an error of the stream; returns an error of the input itself unchanged.
 fn described(error: StreamError<io::Error>) -> io::Result<String> {
     match error {
         StreamError::Body(error) => Err(error),
@@ -152,7 +152,7 @@ fn described(error: StreamError<io::Error>) -> io::Result<String> {
     }
 }
 
-/// Runs a future that never has to wait.
+/// Runs a future that never waits.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

@@ -1,4 +1,4 @@
-//! Reads a UI message stream with reqwest, and prints what it comes to as a line of JSON.
+//! Reads a UI message stream with reqwest and prints the result as a line of JSON.
 //!
 //! ```text
 //! cargo run -p twentyfirst-stream --example read_url -- http://127.0.0.1:3000/api/chat
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 #[derive(Serialize)]
 struct Outcome {
     message: UiMessage,
-    /// Data that does not enter the message.
+    /// Transient data, which is not part of the message.
     transient: Vec<Chunk<'static>>,
     /// The texts of `error` chunks.
     errors: Vec<Text<'static>>,

@@ -14,8 +14,8 @@ use crate::{StreamError, source::Source};
 
 /// The chunks of a UI message stream, as they arrive.
 ///
-/// The stream ends with the body, or with an error that is [fatal](StreamError::is_fatal). Then [`end`](Self::end) tells whether this was all that the server meant
-/// to say. Dropping the stream drops the body.
+/// The stream ends with the body, or with an error that is [fatal](StreamError::is_fatal). [`end`](Self::end) then says whether the
+/// server completed the message. Dropping the stream drops the body.
 #[pin_project]
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
@@ -27,12 +27,12 @@ pub struct UiChunks<B> {
 }
 
 impl<B: Body> UiChunks<B> {
-    /// The chunks of `body`, within the default [`Limits`].
+    /// Reads the chunks of `body`, within the default [`Limits`].
     pub fn new(body: B) -> Self {
         Self::with_limits(body, Limits::default())
     }
 
-    /// The chunks of `body`.
+    /// Reads the chunks of `body`, within these limits.
     pub fn with_limits(body: B, limits: Limits) -> Self {
         Self {
             source: Source::new(body),
@@ -41,12 +41,13 @@ impl<B: Body> UiChunks<B> {
         }
     }
 
-    /// The next chunk; `None` at the end.
-    ///
-    /// This operation is cancel-safe: dropping the future loses nothing.
+    /// Returns the next chunk; `None` at the end.
     ///
     /// # Errors
-    /// If the body fails or is beyond the limits, when the stream ends; or if an event is not a chunk, when it goes on.
+    /// If the body fails or exceeds the limits: the stream then ends. If an event is not a chunk: the stream goes on.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Chunk<'static>, StreamError<B::Error>>>
     where
         B: Unpin,
@@ -54,22 +55,22 @@ impl<B: Body> UiChunks<B> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// How the stream has ended; `None` as long as it has not.
+    /// Returns how the stream ended; `None` until it has ended.
     pub fn end(&self) -> Option<End> {
         self.source.has_ended().then(|| self.decoder.end())
     }
 
-    /// Whether a `finish` chunk has come: the message is complete, even if the stream was cut after it.
+    /// Returns whether a `finish` chunk has arrived: the message is then complete, even if the stream was cut off afterwards.
     pub fn saw_finish(&self) -> bool {
         self.decoder.saw_finish()
     }
 
-    /// What is left of the body, without what has been read of it; `None` where nothing is.
+    /// Returns the unread rest of the body; `None` if the stream has ended.
     pub fn into_body(self) -> Option<B> {
         self.source.into_body()
     }
 
-    /// The event in whose middle the stream has ended, if it has.
+    /// Returns the event that the end of the stream cut off, if any.
     pub fn unfinished(&self) -> Option<UnfinishedEvent> {
         self.unfinished
     }

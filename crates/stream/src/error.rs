@@ -3,11 +3,11 @@ use twentyfirst_protocol::{
     ui::{AssembleError, ChunkError, DecodeError},
 };
 
-/// Why an item of a stream is missing. `E` is the error of the body.
+/// An error of a stream. `E` is the error of the body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError<E> {
-    /// The body has failed. The stream ends here.
+    /// The body failed. The stream ends here.
     #[error("the body of the response failed")]
     Body(#[source] E),
     /// The bytes cannot be decoded any further. The stream ends here.
@@ -22,7 +22,7 @@ pub enum StreamError<E> {
 }
 
 impl<E> StreamError<E> {
-    /// Whether nothing more can be read after this error. A stream of messages that is not lenient ends with every error.
+    /// Returns whether the stream cannot be read any further. A stream of messages that is not lenient ends with every error.
     pub fn is_fatal(&self) -> bool {
         !matches!(self, Self::Chunk(_) | Self::Message(_))
     }

@@ -24,12 +24,12 @@ pub struct SseEvents<B> {
 }
 
 impl<B: Body> SseEvents<B> {
-    /// The events of `body`, within the default [`Limits`].
+    /// Reads the events of `body`, within the default [`Limits`].
     pub fn new(body: B) -> Self {
         Self::with_limits(body, Limits::default())
     }
 
-    /// The events of `body`.
+    /// Reads the events of `body`, within these limits.
     pub fn with_limits(body: B, limits: Limits) -> Self {
         Self {
             source: Source::new(body),
@@ -38,12 +38,13 @@ impl<B: Body> SseEvents<B> {
         }
     }
 
-    /// The next event; `None` at the end.
-    ///
-    /// This operation is cancel-safe: dropping the future loses nothing.
+    /// Returns the next event; `None` at the end.
     ///
     /// # Errors
-    /// If the body fails, or is beyond the limits. The stream ends then.
+    /// If the body fails or exceeds the limits. The stream then ends.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Event<'static>, StreamError<B::Error>>>
     where
         B: Unpin,
@@ -51,22 +52,22 @@ impl<B: Body> SseEvents<B> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// The id of the last event that had one: what a client sends as `last-event-id` when it connects again.
+    /// Returns the id of the last event that had one. Clients send it as `last-event-id` when they reconnect.
     pub fn last_event_id(&self) -> Option<&str> {
         self.decoder.last_event_id()
     }
 
-    /// How long the server asks clients to wait before they connect again, if it does.
+    /// Returns the delay that the server asks clients to wait before they reconnect, if any.
     pub fn retry(&self) -> Option<Duration> {
         self.decoder.retry()
     }
 
-    /// What is left of the body, without what has been read of it; `None` where nothing is.
+    /// Returns the unread rest of the body; `None` if the stream has ended.
     pub fn into_body(self) -> Option<B> {
         self.source.into_body()
     }
 
-    /// The event in whose middle the stream has ended, if it has.
+    /// Returns the event that the end of the stream cut off, if any.
     pub fn unfinished(&self) -> Option<UnfinishedEvent> {
         self.unfinished
     }

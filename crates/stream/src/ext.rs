@@ -4,7 +4,7 @@ use crate::{SseEvents, UiChunks, UiMessages};
 
 /// Reads a body as a stream. Every [`Body`] has these methods.
 pub trait BodyStreamExt: Body {
-    /// The events of this body, which is an event stream (`text/event-stream`).
+    /// Reads this body as an event stream (`text/event-stream`).
     fn sse_events(self) -> SseEvents<Self>
     where
         Self: Sized,
@@ -12,7 +12,7 @@ pub trait BodyStreamExt: Body {
         SseEvents::new(self)
     }
 
-    /// The chunks of this body, which is a UI message stream.
+    /// Reads this body as the chunks of a UI message stream.
     fn ui_chunks(self) -> UiChunks<Self>
     where
         Self: Sized,
@@ -20,7 +20,7 @@ pub trait BodyStreamExt: Body {
         UiChunks::new(self)
     }
 
-    /// The message that the chunks of this body describe, again and again as it grows.
+    /// Reads this body as a UI message that grows with each item.
     fn ui_messages(self) -> UiMessages<Self>
     where
         Self: Sized,

@@ -5,16 +5,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-/// How much is asked of a reader at once.
+/// The size of one read, in bytes.
 const PIECE: usize = 16 << 10;
 
 /// Makes a body of a reader: a file, standard input, the response of a blocking HTTP library, or bytes in memory (`&[u8]`).
 ///
-/// It reads when it is polled, at most 16 KiB at once, and blocks for as long as the reader does. It is never pending, so that any
-/// executor runs it. Where other tasks wait meanwhile, wrap the asynchronous reader of your runtime in a stream for
-/// [`from_stream`](crate::from_stream) instead: `tokio_util::io::ReaderStream` is one.
+/// Each poll reads at most 16 KiB and blocks the thread until the reader returns. The body is never pending, so any executor can run
+/// it. If other tasks must not wait meanwhile, wrap an asynchronous reader in a stream for
+/// [`from_stream`](crate::from_stream), for example with `tokio_util::io::ReaderStream`.
 ///
-/// A read that was interrupted is repeated; any other error ends the stream.
+/// An interrupted read is repeated; any other error ends the stream.
 ///
 /// ```no_run
 /// use std::fs::File;
@@ -34,7 +34,7 @@ pub fn from_reader<R: Read>(reader: R) -> FromReader<R> {
     FromReader { reader }
 }
 
-/// The body that [`from_reader`] makes.
+/// A body that reads from a reader. Created by [`from_reader`].
 #[derive(Clone, Copy, Debug)]
 #[must_use = "bodies do nothing unless polled"]
 pub struct FromReader<R> {
@@ -42,13 +42,13 @@ pub struct FromReader<R> {
 }
 
 impl<R> FromReader<R> {
-    /// Returns the reader, without what has been read of it.
+    /// Returns the reader, positioned after the bytes that were read.
     pub fn into_inner(self) -> R {
         self.reader
     }
 }
 
-// The reader is not pinned: it can move, whatever it is.
+// Sound for every reader: the reader itself is never pinned.
 impl<R> Unpin for FromReader<R> {}
 
 impl<R: Read> Body for FromReader<R> {

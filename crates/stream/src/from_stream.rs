@@ -9,7 +9,7 @@ use pin_project::pin_project;
 /// Makes a body of a [`Stream`] of bytes, such as the `bytes_stream` of a `reqwest::Response`, a `ReaderStream` of tokio-util over a file,
 /// or a channel's receiver.
 ///
-/// Where to cut the bytes is up to the stream: pieces need not be whole events.
+/// The stream may cut its pieces anywhere: they need not be whole events.
 ///
 /// ```
 /// use futures_util::stream;
@@ -33,7 +33,7 @@ where
     FromStream { stream }
 }
 
-/// The body that [`from_stream`] makes.
+/// A body that reads from a stream of bytes. Created by [`from_stream`].
 #[pin_project]
 #[derive(Clone, Copy, Debug)]
 #[must_use = "bodies do nothing unless polled"]
@@ -43,7 +43,7 @@ pub struct FromStream<S> {
 }
 
 impl<S> FromStream<S> {
-    /// Returns the stream, without what has been read of it.
+    /// Returns the stream, positioned after the pieces that were read.
     pub fn into_inner(self) -> S {
         self.stream
     }

@@ -3,8 +3,7 @@
 //! The adapters are [`Stream`](futures_core::Stream)s around a body: [`SseEvents`] gives the events of an event stream, [`UiChunks`] the chunks of a UI message
 //! stream, [`UiMessages`] the message that they describe. [`BodyStreamExt`] has a method for each on every [`http_body::Body`]; [`from_stream`]
 //! makes a body of a stream of bytes, [`from_reader`] of a file. They need no runtime, start no task and hold
-//! no more than one piece of the body, one unfinished event and the message; what they read in the bytes is decided by
-//! `twentyfirst-protocol`.
+//! at most one piece of the body, one unfinished event and the message. `twentyfirst-protocol` does the decoding.
 //!
 //! ```text
 //! Stream of bytes ── from_stream() ─┐

@@ -15,14 +15,14 @@ use crate::{StreamError, source::Source};
 
 /// The message that a UI message stream describes, again and again as it grows.
 ///
-/// Each item is the whole message so far: what `useChat` of the AI SDK shows at that moment. There is one whenever the body has nothing
-/// more for the moment; while it has, there is one each time that the message has grown by an eighth, so that copying a long message
-/// costs no more than reading it. Data that is [transient](Change::Transient) is not in a message: to see it, read the [`UiChunks`](crate::UiChunks) and apply
-/// them to an [`Assembler`] of your own.
+/// Each item is the whole message so far: what `useChat` of the AI SDK shows at that moment. The stream yields an item whenever the
+/// body has nothing more to read. While the body has more, it yields one each time the message has grown by an eighth, so that
+/// copying a long message costs no more than reading it. [Transient](Change::Transient) data is not part of the message: to see it,
+/// read the [`UiChunks`](crate::UiChunks) and apply
 ///
-/// The stream ends with the body or with the first error, as it does in the AI SDK; with a
-/// [lenient](Assembler::lenient) assembler it goes on after errors that are not [fatal](StreamError::is_fatal). Then [`end`](Self::end) tells whether this was
-/// all that the server meant to say. Dropping the stream drops the body.
+/// The stream ends with the body or with the first error, as in the AI SDK. With a [lenient](Assembler::lenient) assembler it goes on
+/// after errors that are not [fatal](StreamError::is_fatal). [`end`](Self::end) then says whether the server completed the message.
+/// Dropping the stream drops the body.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::End;
@@ -53,29 +53,29 @@ pub struct UiMessages<B: Body> {
     decoder: Decoder,
     unfinished: Option<UnfinishedEvent>,
     message: Snapshots,
-    /// Comes after the message as it was before it.
+    /// The error to yield next, after the message as it was before the error.
     error: Option<StreamError<B::Error>>,
-    /// Whether an error has ended the message, also if there is more in the decoder.
+    /// Whether an error has ended the message, even if the decoder holds more chunks.
     is_over: bool,
 }
 
-/// A message, and what has been given of it.
+/// A message and the size of its last copy.
 #[derive(Debug)]
 struct Snapshots {
     assembler: Assembler,
     error_text: Option<Text<'static>>,
     has_changed: bool,
-    /// How large the message was when it was last given.
+    /// The size of the message when it was last yielded.
     given_size: usize,
 }
 
 impl<B: Body> UiMessages<B> {
-    /// The message in `body`, within the default [`Limits`].
+    /// Reads the message in `body`, within the default [`Limits`].
     pub fn new(body: B) -> Self {
         Self::with_limits(body, Limits::default())
     }
 
-    /// The message in `body`.
+    /// Reads the message in `body`, within these limits.
     pub fn with_limits(body: B, limits: Limits) -> Self {
         Self {
             source: Source::new(body),
@@ -92,20 +92,20 @@ impl<B: Body> UiMessages<B> {
         }
     }
 
-    /// Sets what assembles the message: one that continues a message, is lenient, or holds more or less than usual. Default:
-    /// [`Assembler::new`].
+    /// Sets the assembler, for example to continue a message, to be lenient or to change the limits. Default: [`Assembler::new`].
     pub fn with_assembler(mut self, assembler: Assembler) -> Self {
         self.message.assembler = assembler;
         self
     }
 
-    /// The message after more has come; `None` at the end.
-    ///
-    /// This operation is cancel-safe: dropping the future loses nothing.
+    /// Waits for the message to grow and returns it; `None` at the end.
     ///
     /// # Errors
-    /// If the body fails or is beyond the limits, if an event is not a chunk, or if a chunk does not fit the message. The stream ends
-    /// then, unless it is lenient and the error is not fatal.
+    /// If the body fails or exceeds the limits, if an event is not a chunk, or if a chunk does not fit the message. The stream then ends,
+    /// unless it is lenient and the error is not fatal.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<UiMessage, StreamError<B::Error>>>
     where
         B: Unpin,
@@ -113,34 +113,34 @@ impl<B: Body> UiMessages<B> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// The message so far, without a copy.
+    /// Returns the message so far, without copying it.
     pub fn message(&mut self) -> &UiMessage {
         self.message.assembler.message()
     }
 
-    /// The message so far.
+    /// Returns the message so far.
     #[must_use]
     pub fn into_message(self) -> UiMessage {
         self.message.assembler.into_message()
     }
 
-    /// Why the run has failed: the text of the last `error` chunk, if one has come.
+    /// Returns the text of the last `error` chunk, if there was one: the reason why the run failed.
     #[must_use]
     pub fn error_text(&self) -> Option<&Text<'static>> {
         self.message.error_text.as_ref()
     }
 
-    /// How the stream has ended; `None` as long as it has not.
+    /// Returns how the stream ended; `None` until it has ended.
     pub fn end(&self) -> Option<End> {
         self.source.has_ended().then(|| self.decoder.end())
     }
 
-    /// Whether a `finish` chunk has come: the message is complete, even if the stream was cut after it.
+    /// Returns whether a `finish` chunk has arrived: the message is then complete, even if the stream was cut off afterwards.
     pub fn saw_finish(&self) -> bool {
         self.decoder.saw_finish()
     }
 
-    /// The event in whose middle the stream has ended, if it has.
+    /// Returns the event that the end of the stream cut off, if any.
     pub fn unfinished(&self) -> Option<UnfinishedEvent> {
         self.unfinished
     }
@@ -224,13 +224,13 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Whether enough is new that it is worth a copy even if more is coming.
+    /// Returns whether the message has grown enough to be worth a copy while more data is ready.
     fn has_grown(&self) -> bool {
         let size = self.assembler.size();
         self.has_changed && size.abs_diff(self.given_size) > self.given_size / 8
     }
 
-    /// The message, if there is something new in it.
+    /// Returns a copy of the message if it has changed since the last copy.
     fn take(&mut self) -> Option<UiMessage> {
         if !std::mem::take(&mut self.has_changed) {
             return None;

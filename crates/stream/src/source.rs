@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 use pin_project::pin_project;
 
-/// The data of a body, which is dropped as soon as nothing more is read from it.
+/// The data of a body. The body is dropped as soon as it ends, fails or is closed, to free its connection early.
 #[pin_project]
 #[derive(Debug)]
 pub(crate) struct Source<B> {
@@ -18,24 +18,24 @@ impl<B> Source<B> {
         Self { body: Some(body) }
     }
 
-    /// Whether the end or an error has come, or the source was closed.
+    /// Returns whether the body has ended or failed, or the source was closed.
     pub(crate) fn has_ended(&self) -> bool {
         self.body.is_none()
     }
 
-    /// What is left of the body.
+    /// Returns the unread rest of the body.
     pub(crate) fn into_body(self) -> Option<B> {
         self.body
     }
 
-    /// Reads no more.
+    /// Drops the body.
     pub(crate) fn close(self: Pin<&mut Self>) {
         self.project().body.set(None);
     }
 }
 
 impl<B: Body> Source<B> {
-    /// The next piece; `None` after the last one and after an error.
+    /// Polls for the next piece; `None` after the last one and after an error.
     pub(crate) fn poll_piece(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -47,7 +47,7 @@ impl<B: Body> Source<B> {
             };
             match ready!(body.poll_frame(context)) {
                 Some(Ok(frame)) => {
-                    // Trailers say nothing about the stream.
+                    // Trailers carry no stream data.
                     if let Ok(mut data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data.copy_to_bytes(data.remaining()))));
                     }

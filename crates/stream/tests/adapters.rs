@@ -1,4 +1,4 @@
-//! Bodies read as streams: what comes out, how they end, and what they leave behind.
+//! Bodies read as streams: their items, their ends and the unread rest.
 
 mod common;
 
@@ -201,7 +201,7 @@ fn streams_work_with_bodies_that_cannot_move() {
     assert_eq!(chunks.end(), Some(End::Cut));
 }
 
-/// A body with one piece, which comes out of a future.
+/// Creates a body with one piece that comes from a future.
 #[pin_project::pin_project]
 struct Later<F> {
     #[pin]

@@ -37,12 +37,12 @@ fn answer() -> Vec<Bytes> {
     events.chain([encode_done()]).collect()
 }
 
-/// The output of a future that has to wait for nothing.
+/// Returns the output of a future that never waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().unwrap()
 }
 
-/// Starts a server on loopback, and returns its URL. It ends with the test's runtime.
+/// Starts a server on loopback and returns its URL. The server ends with the test's runtime.
 async fn serve(routes: Router) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -52,7 +52,7 @@ async fn serve(routes: Router) -> String {
 
 #[tokio::test]
 async fn the_bytes_stream_of_reqwest_is_read_as_it_arrives() {
-    // The server says the rest only when the reader has seen the beginning.
+    // The server sends the rest only after the reader has seen the beginning.
     let go_on = Arc::new(Notify::new());
     let may_go_on = Arc::clone(&go_on);
     let said = async move || {
@@ -91,7 +91,7 @@ async fn a_response_of_reqwest_that_breaks_off_is_its_error() {
             Ok(answer().remove(0)),
             Err(io::Error::other("the model is gone")),
         ];
-        // Hyper needs a moment in between, else nothing of the response is sent.
+        // Without a pause, hyper sends nothing of the response.
         let slowly = stream::iter(pieces).then(|piece| async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             piece
@@ -200,7 +200,7 @@ impl Read for Broken {
     }
 }
 
-/// A reader that gives as much as each length says, and is interrupted where it says 0.
+/// A reader that returns as many bytes as each length says, and is interrupted at a length of 0.
 struct Fitful<'a> {
     rest: &'a [u8],
     lengths: std::vec::IntoIter<usize>,

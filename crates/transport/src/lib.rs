@@ -35,14 +35,14 @@
 //!     "/v1/sandboxes" => Ok(Response::new(r#"{"sandboxes":[]}"#.into())),
 //!     "/cut" => Err(Error::new("the cable was pulled")),
 //!     _ => {
-//!         let mut answer = Response::new("nothing here".into());
-//!         *answer.status_mut() = StatusCode::NOT_FOUND;
-//!         Ok(answer)
+//!         let mut response = Response::new("nothing here".into());
+//!         *response.status_mut() = StatusCode::NOT_FOUND;
+//!         Ok(response)
 //!     }
 //! }));
 //!
-//! let answer = server.send(Request::get("/v1/sandboxes").body(Body::empty())?).await?;
-//! assert_eq!(answer.into_body().collect_up_to(Body::DEFAULT_LIMIT).await?, r#"{"sandboxes":[]}"#);
+//! let response = server.send(Request::get("/v1/sandboxes").body(Body::empty())?).await?;
+//! assert_eq!(response.into_body().collect_up_to(Body::DEFAULT_LIMIT).await?, r#"{"sandboxes":[]}"#);
 //!
 //! let error = server.send(Request::get("/cut").body(Body::empty())?).await.unwrap_err();
 //! assert!(error.maybe_sent());

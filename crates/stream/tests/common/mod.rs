@@ -9,17 +9,17 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-/// What happens when a [`Script`] is polled.
+/// The result of one poll of a [`Script`].
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Data(Bytes),
     Trailers,
-    /// Nothing yet; the waker is called.
+    /// Pending; wakes the task at once.
     Wait,
     Fail(&'static str),
 }
 
-/// A body that does one thing after the other, and then ends.
+/// A body that performs its steps in order, then ends.
 #[derive(Debug)]
 pub(crate) struct Script {
     events: VecDeque<Event>,
@@ -76,7 +76,7 @@ impl Drop for Script {
     }
 }
 
-/// Polls until the future is ready. All that is waited for here is ready when it is polled again.
+/// Polls until the future is ready. Correct here because every future is ready on the next poll.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

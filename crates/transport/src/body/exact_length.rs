@@ -8,9 +8,9 @@ use super::Body;
 use crate::error::Error;
 
 impl Body {
-    /// The same body, which fails unless it turns out to be exactly this long, in bytes.
+    /// Returns the same body, which fails unless it is exactly `length` bytes long.
     ///
-    /// Requests announce the length. HTTP alone would cut a longer body off without a word, and wait for the rest of a shorter one.
+    /// Requests then announce the length. HTTP alone would silently cut off a longer body, and wait for the rest of a shorter one.
     #[must_use]
     pub fn with_exact_length(self, length: u64) -> Self {
         if let Some(bytes) = self.as_bytes()
@@ -31,7 +31,7 @@ struct ExactLength {
     body: Body,
     length: u64,
     left: u64,
-    /// The data that makes the length full. HTTP libraries ask for nothing behind it, so it waits until the body has ended.
+    /// The data that completes the length. HTTP libraries stop reading there, so it is held back until the body is known to have ended.
     last: Option<Bytes>,
 }
 

@@ -1,10 +1,10 @@
-//! The body of a request or of an answer.
+//! The body of a request or of a response.
 
 mod exact_length;
 mod read;
 mod read_with;
 #[cfg(any(feature = "http", feature = "reqwest"))]
-mod say_empty;
+mod empty_length;
 mod source;
 
 use std::pin::Pin;
@@ -20,27 +20,27 @@ pub use self::read::{Beginning, Collect, ReadBeginning};
 #[cfg(feature = "ureq")]
 pub(crate) use self::read_with::Fed;
 #[cfg(any(feature = "http", feature = "reqwest"))]
-pub(crate) use self::say_empty::say_empty;
+pub(crate) use self::empty_length::set_empty_length;
 use crate::error::{BoxError, Error};
 
-/// How much data a thread hands over at once.
+/// The size of a piece that a thread hands over, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// How many pieces wait between a thread and a future. One of them is the place that a channel keeps for its sender.
+/// The number of pieces buffered between a thread and a future. One of them is the channel's slot for its sender.
 const PIECES: usize = 2;
 
-/// The body of a request or of an answer: bytes in memory, or a stream.
+/// The body of a request or of a response: bytes in memory, or a stream.
 ///
-/// Both are an [`http_body::Body`]. Bytes can be cloned, so that a request can be sent again; a stream passes once.
-/// Dropping a body that has not been read to its end closes what it comes from (over HTTP/1.1 the connection, over
-/// HTTP/2 the stream) and sends nothing else.
+/// Both are an [`http_body::Body`]. Bytes can be cloned to send a request again; a stream can be read once.
+/// Dropping a body before its end closes its source (over HTTP/1.1 the connection, over HTTP/2 the stream) and
+/// sends nothing else.
 ///
-/// It is made of bytes or text with `From`; of files, readers, streams and functions with
+/// Create it from bytes or text with `From`; from files, readers, streams and functions with
 /// [`from_file`](Body::from_file), [`from_reader`](Body::from_reader), [`from_async_reader`](Body::from_async_reader),
-/// [`from_stream`](Body::from_stream) and [`write_with`](Body::write_with); and of any other `http_body::Body` with
+/// [`from_stream`](Body::from_stream) and [`write_with`](Body::write_with); and from any other `http_body::Body` with
 /// [`wrap`](Body::wrap).
 ///
-/// `Debug` shows the length of bytes, or that it is a stream, and never content.
+/// `Debug` shows the length of bytes, or that the body is a stream, and never content.
 ///
 /// ```
 /// use twentyfirst_transport::Body;
@@ -59,17 +59,17 @@ enum Kind {
 }
 
 impl Body {
-    /// How much of an answer a caller holds in memory unless it has a reason to choose otherwise: 32 MiB.
+    /// The usual memory limit for a response's body: 32 MiB.
     pub const DEFAULT_LIMIT: usize = 32 * 1024 * 1024;
 
-    /// A body without content.
+    /// Creates an empty body.
     pub const fn empty() -> Self {
         Self {
             kind: Kind::Bytes(Bytes::new()),
         }
     }
 
-    /// Wraps any other body, read as it is asked for and never held whole. A `Body` is handed back as it is.
+    /// Wraps any other body. It is read on demand and never held whole. A `Body` is returned unchanged.
     ///
     /// An error of the wrapped body becomes the [source](std::error::Error::source) of an [`Error`].
     pub fn wrap<B>(body: B) -> Self
@@ -93,7 +93,7 @@ impl Body {
         }
     }
 
-    /// A second body with the same bytes, or `None` for a stream. What has been read already is in neither.
+    /// Returns a second body with the same bytes, or `None` for a stream. Bytes that were already read are in neither.
     pub fn try_clone(&self) -> Option<Self> {
         match &self.kind {
             Kind::Bytes(bytes) => Some(Self::from(bytes.clone())),
@@ -101,27 +101,27 @@ impl Body {
         }
     }
 
-    /// Reads the whole body into memory. [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) is the usual `limit`, in bytes.
-    ///
-    /// Trailers are passed over. Dropping the future closes the body at once; what was read is lost with it.
+    /// Reads the whole body into memory. [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) is the usual `limit`, in bytes. Trailers are skipped.
     ///
     /// # Errors
-    /// [`is_body_limit`](Error::is_body_limit) as soon as the body is, or declares to be, longer than `limit`;
+    /// [`is_body_limit`](Error::is_body_limit) as soon as the body is, or announces to be, longer than `limit`;
     /// otherwise the error of the body itself.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the body at once and loses the bytes that were read.
     pub fn collect_up_to(self, limit: usize) -> Collect {
         Collect::new(self, limit)
     }
 
-    /// Reads up to `limit` bytes, then closes the body: enough to say what an error answer was about, whatever
-    /// follows.
+    /// Reads up to `limit` bytes, then closes the body. Use it for the beginning of an error response.
     ///
-    /// There is no error: a body that breaks off is a [truncated](Beginning::truncated) one, because it must not
-    /// hide the status it came with. Dropping the future closes the body at once.
+    /// It never fails: a body that breaks off is [truncated](Beginning::truncated), so that its error does not hide
+    /// the response's status. Dropping the future closes the body at once.
     pub fn read_beginning(self, limit: usize) -> ReadBeginning {
         ReadBeginning::new(self, limit)
     }
 
-    /// All of it, where it is here already.
+    /// Returns the whole body if it is in memory.
     pub(crate) fn as_bytes(&self) -> Option<&Bytes> {
         match &self.kind {
             Kind::Bytes(bytes) => Some(bytes),
@@ -129,7 +129,7 @@ impl Body {
         }
     }
 
-    /// The next piece of data, trailers passed over.
+    /// Polls for the next piece of data. Trailers are skipped.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         use http_body::Body as _;
         loop {

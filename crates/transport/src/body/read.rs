@@ -1,4 +1,4 @@
-//! Bodies held in memory, always with a limit.
+//! Reading bodies into memory, always with a limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -30,7 +30,7 @@ impl Collect {
     fn poll_collect(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Error>> {
         loop {
             let room = self.limit.saturating_sub(self.collected.len());
-            // A length that was announced is refused before it is read.
+            // An announced length beyond the limit is refused before anything is read.
             if self.body.size_hint().lower() > room as u64 {
                 return Poll::Ready(Err(Error::body_limit(self.limit)));
             }
@@ -51,7 +51,7 @@ impl Future for Collect {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = ready!(self.poll_collect(cx));
-        // Not later, when the future is dropped: a driver may keep it for a while.
+        // Close the body now: the caller may keep the finished future for a while.
         self.body = Body::empty();
         Poll::Ready(result)
     }
@@ -69,9 +69,9 @@ pub struct ReadBeginning {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Beginning {
-    /// At most as many bytes as were asked for.
+    /// The first bytes, at most as many as the limit.
     pub bytes: Bytes,
-    /// Whether the end of the body was not seen: there may be more of it, or it broke off.
+    /// Whether the end of the body was not reached: there may be more of it, or it broke off.
     pub truncated: bool,
 }
 
@@ -84,7 +84,7 @@ impl ReadBeginning {
         }
     }
 
-    /// Reads until the end or the limit; says whether the end was not seen.
+    /// Reads until the end or the limit; returns whether the end was not reached.
     fn poll_truncated(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             let room = self.limit.saturating_sub(self.beginning.len());
@@ -120,7 +120,7 @@ impl Future for ReadBeginning {
     }
 }
 
-// By hand, as what has been read must not be printed.
+// Written by hand, because the data must not be printed.
 
 impl fmt::Debug for Collect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,9 +14,9 @@ use crate::error::Error;
 impl Body {
     /// Reads the body with a function for readers of the standard library, such as a parser or a writer to disk.
     ///
-    /// The function runs on a thread of its own. Its `read` blocks until data comes; what waits to be read is one or two pieces as
-    /// they came from the network. Where the body breaks off, `read` fails, and the error of the body is the one that is returned
-    /// here, whatever the function made of it. What the function leaves unread is dropped.
+    /// The function runs on its own thread. Its `read` blocks until data arrives; one or two pieces, as received from the network,
+    /// are buffered. If the body breaks off, `read` fails, and this method returns the body's error, whatever the function returned.
+    /// Data that the function leaves unread is dropped.
     ///
     /// ```
     /// use std::io;
@@ -31,11 +31,11 @@ impl Body {
     /// ```
     ///
     /// # Errors
-    /// The error of the body; one that wraps an [`io::Error`] if there is no thread, or if the function panics.
+    /// The error of the body; an error that wraps an [`io::Error`] if no thread can be started; an error if the function panics.
     ///
     /// # Cancel safety
-    /// If the future is dropped, the body is closed at once, and the next `read` of the function fails with
-    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): it never takes that for the end.
+    /// Dropping the future closes the body at once. The function's next `read` then fails with
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), so that the function never takes the abort for the end.
     pub async fn read_with<F, T>(self, read: F) -> Result<T, Error>
     where
         F: FnOnce(&mut dyn Read) -> T + Send + 'static,
@@ -49,7 +49,7 @@ impl Body {
         }
     }
 
-    /// Does that on a thread of this name.
+    /// Implements [`read_with`](Self::read_with) on a thread with this name.
     pub(crate) async fn feed<F, T>(mut self, thread: &str, read: F) -> Fed<T>
     where
         F: FnOnce(&mut dyn Read) -> T + Send + 'static,
@@ -73,7 +73,7 @@ impl Body {
                 Some(Err(error)) => break Some(error),
                 None => (None, Some(())),
             };
-            // Whoever is done reads no more.
+            // A function that has returned reads no more.
             let is_read = poll_fn(|cx| pieces.poll_ready(cx)).await;
             if is_read.and_then(|()| pieces.start_send(piece)).is_err() || end.is_some() {
                 break None;
@@ -90,17 +90,17 @@ impl Body {
     }
 }
 
-/// What came of a function that reads a body.
+/// The outcome of a function that reads a body.
 pub(crate) enum Fed<T> {
     Done(T),
-    /// The body broke off, whatever the function made of that.
+    /// The body broke off; the function's result is ignored.
     Broken(Error),
     NoThread(io::Error),
     Panicked,
 }
 
 struct Reader {
-    /// `None` is the end: a channel that is closed without it is a body that broke off or was dropped.
+    /// `None` is the end. A channel that closes without it means that the body broke off or was dropped.
     pieces: mpsc::Receiver<Option<Bytes>>,
     piece: Bytes,
     is_over: bool,

@@ -1,4 +1,4 @@
-//! What a body can be made from besides bytes: streams, readers, files, and functions that write.
+//! Bodies from streams, readers, files and functions that write.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -18,9 +18,9 @@ use super::{Body, PIECE, PIECES};
 use crate::error::BoxError;
 
 impl Body {
-    /// Streams pieces as they come, and holds one of them at a time.
+    /// Creates a body from a stream of pieces. It holds one piece at a time.
     ///
-    /// Takes what `tokio_util::io::ReaderStream` makes of a `tokio::fs::File`, for example. The length is unknown: see
+    /// For example, `tokio_util::io::ReaderStream` makes such a stream from a `tokio::fs::File`. The length is unknown: see
     /// [`with_exact_length`](Self::with_exact_length). An error of the stream ends the body and becomes the
     /// [source](std::error::Error::source) of its error.
     pub fn from_stream<S, E>(stream: S) -> Self
@@ -31,11 +31,11 @@ impl Body {
         Self::wrap(Streamed(Box::pin(stream)))
     }
 
-    /// Reads from a reader of the standard library, on a thread of its own that starts when the body is first asked for data.
+    /// Creates a body from a reader of the standard library. It is read on its own thread, which starts when the body is first polled.
     ///
-    /// Each `read` is a piece, of at most 64 KiB, and about 256 KiB are read ahead. The length is unknown: see
-    /// [`with_exact_length`](Self::with_exact_length), and [`from_file`](Self::from_file) for files. The thread ends when the body is dropped, at the latest after the call of `read`
-    /// that is under way.
+    /// Each `read` becomes a piece of at most 64 KiB, and about 256 KiB are read ahead. The length is unknown: see
+    /// [`with_exact_length`](Self::with_exact_length), and [`from_file`](Self::from_file) for files. Dropping the body ends the thread, at
+    /// the latest after the current call of `read`.
     pub fn from_reader<R: Read + Send + 'static>(mut reader: R) -> Self {
         Self::write_with(move |writer| {
             let mut buffer = vec![0; PIECE];
@@ -47,14 +47,14 @@ impl Body {
                     Err(error) => return Err(error),
                 };
                 writer.write_all(&buffer[..length])?;
-                // What a socket or a pipe gives is not held back until there is more.
+                // Hand over each read at once: a socket or a pipe may deliver nothing more for a long time.
                 writer.flush()?;
             }
         })
     }
 
-    /// Reads from an asynchronous reader of `futures-io`, which every runtime but tokio has; tokio's become such with
-    /// `tokio_util::compat`.
+    /// Creates a body from an asynchronous reader of `futures-io`, which most runtimes use. `tokio_util::compat` converts
+    /// tokio's readers.
     ///
     /// The length is unknown: see [`with_exact_length`](Self::with_exact_length).
     pub fn from_async_reader<R: AsyncRead + Send + 'static>(reader: R) -> Self {
@@ -64,12 +64,12 @@ impl Body {
         })
     }
 
-    /// Reads a file from its position to its end, as [`from_reader`](Self::from_reader) does.
+    /// Creates a body from a file, read from its position to its end as by [`from_reader`](Self::from_reader).
     ///
-    /// A regular file's length is that of this moment: the body fails if the file grows or shrinks until it is read.
+    /// The length of a regular file is taken now: the body fails if the file grows or shrinks before it has been read.
     ///
     /// # Errors
-    /// If the file tells no metadata or no position.
+    /// If the file's metadata or position cannot be read.
     pub fn from_file(mut file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -79,10 +79,10 @@ impl Body {
         Ok(Self::from_reader(file).with_exact_length(length))
     }
 
-    /// Sends what a function writes, while it writes it.
+    /// Creates a body from the output of a function, sent while the function writes it.
     ///
-    /// The function runs on a thread of its own, which starts when the body is first asked for data. Its `write` blocks while
-    /// about 256 KiB wait to be read, and fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the body was dropped. An
+    /// The function runs on its own thread, which starts when the body is first polled. Its `write` blocks while
+    /// about 256 KiB wait to be read, and fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe) once the body was dropped. An
     /// error that the function returns ends the body and becomes the [source](std::error::Error::source) of its error. The length
     /// is unknown: see [`with_exact_length`](Self::with_exact_length).
     ///
@@ -148,32 +148,32 @@ impl<R: AsyncRead> http_body::Body for AsyncReader<R> {
 
 type WriteFunction = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 
-/// What a thread says to the body that it writes.
-enum Word {
+/// A message from the writing thread to its body.
+enum Message {
     Data(Bytes),
-    /// The end, without which a thread that panicked would look like one that is done.
+    /// The end. Without it, a thread that panicked would look like one that is done.
     End(io::Result<()>),
 }
 
 enum Written {
     Waiting(Option<WriteFunction>),
-    Running(mpsc::Receiver<Word>),
+    Running(mpsc::Receiver<Message>),
     Over,
 }
 
 impl Written {
-    fn start(write: WriteFunction) -> io::Result<mpsc::Receiver<Word>> {
+    fn start(write: WriteFunction) -> io::Result<mpsc::Receiver<Message>> {
         let (sender, receiver) = mpsc::channel(PIECES - 1);
         thread::Builder::new()
             .name("body-writer".to_owned())
             .spawn(move || {
                 let mut writer = Writer {
-                    words: sender,
+                    messages: sender,
                     buffer: BytesMut::new(),
                 };
                 let end = write(&mut writer).and_then(|()| writer.flush());
-                // Whoever dropped the body needs no end.
-                send(&mut writer.words, Word::End(end)).ok();
+                // A failure means that the body was dropped and needs no end.
+                send(&mut writer.messages, Message::End(end)).ok();
             })?;
         Ok(receiver)
     }
@@ -202,9 +202,9 @@ impl http_body::Body for Written {
             return Poll::Ready(None);
         };
         let end = match ready!(Pin::new(words).poll_next(cx)) {
-            Some(Word::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-            Some(Word::End(Ok(()))) => None,
-            Some(Word::End(Err(error))) => Some(Err(error)),
+            Some(Message::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Message::End(Ok(()))) => None,
+            Some(Message::End(Err(error))) => Some(Err(error)),
             None => Some(Err(io::Error::other(
                 "the function that writes it panicked",
             ))),
@@ -219,7 +219,7 @@ impl http_body::Body for Written {
 }
 
 struct Writer {
-    words: mpsc::Sender<Word>,
+    messages: mpsc::Sender<Message>,
     buffer: BytesMut,
 }
 
@@ -239,13 +239,13 @@ impl Write for Writer {
             return Ok(());
         }
         let piece = self.buffer.split().freeze();
-        send(&mut self.words, Word::Data(piece))
+        send(&mut self.messages, Message::Data(piece))
             .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the body was dropped"))
     }
 }
 
-/// Blocks until there is room.
-fn send(words: &mut mpsc::Sender<Word>, word: Word) -> Result<(), mpsc::SendError> {
+/// Sends a message and blocks until there is room for it.
+fn send(messages: &mut mpsc::Sender<Message>, word: Message) -> Result<(), mpsc::SendError> {
     block_on(poll_fn(|cx| words.poll_ready(cx)))?;
     words.start_send(word)
 }

@@ -25,7 +25,8 @@ enum Line {
         headers: Vec<(String, String)>,
         body: Data,
     },
-    Answer {
+    #[serde(rename = "response")]
+    Response {
         after_ms: u64,
         status: u16,
         headers: Vec<(String, String)>,
@@ -56,11 +57,11 @@ enum Data {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ending {
-    /// The answer was read to its end.
+    /// The response was read to its end.
     Whole,
-    /// There was no answer, or its body broke off.
+    /// There was no response, or its body broke off.
     Failed { error: String, maybe_sent: bool },
-    /// Whoever waited for the answer, or read it, left.
+    /// Whoever waited for the response, or read it, left.
     Dropped,
     /// The body was longer than what is recorded.
     TooLong,
@@ -69,7 +70,7 @@ pub(super) enum Ending {
 /// One exchange, as it is written and read.
 pub(super) struct Exchange {
     pub(super) request: Request,
-    pub(super) answer: Option<Answer>,
+    pub(super) response: Option<ResponseHead>,
     pub(super) pieces: Vec<(Duration, Written)>,
     pub(super) end: (Duration, Ending),
 }
@@ -82,7 +83,7 @@ pub(super) struct Request {
     pub(super) body: Written,
 }
 
-pub(super) struct Answer {
+pub(super) struct ResponseHead {
     pub(super) after: Duration,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -113,7 +114,7 @@ impl Exchange {
     pub(super) fn to_lines(
         &self,
         in_request: &Masking,
-        in_answer: &Masking,
+        in_response: &Masking,
     ) -> serde_json::Result<String> {
         let mut lines = vec![Line::Request {
             method: self.request.method.to_string(),
@@ -121,11 +122,11 @@ impl Exchange {
             headers: write_headers(&self.request.headers, in_request),
             body: Data::from(&self.request.body),
         }];
-        if let Some(answer) = &self.answer {
-            lines.push(Line::Answer {
-                after_ms: to_ms(answer.after),
-                status: answer.status.as_u16(),
-                headers: write_headers(&answer.headers, in_answer),
+        if let Some(response) = &self.response {
+            lines.push(Line::Response {
+                after_ms: to_ms(response.after),
+                status: response.status.as_u16(),
+                headers: write_headers(&response.headers, in_response),
             });
         }
         for (after, content) in &self.pieces {
@@ -188,34 +189,34 @@ pub(super) fn read(text: &str) -> Result<Vec<Exchange>, InvalidCassette> {
                         headers: read_headers(headers, number)?,
                         body: body.read(number)?,
                     },
-                    answer: None,
+                    response: None,
                     pieces: Vec::new(),
                     end: (Duration::ZERO, Ending::Dropped),
                 });
             }
             (
-                Line::Answer {
+                Line::Response {
                     after_ms,
                     status,
                     headers,
                 },
                 Some(exchange),
-            ) if exchange.answer.is_none() => {
-                exchange.answer = Some(Answer {
+            ) if exchange.response.is_none() => {
+                exchange.response = Some(ResponseHead {
                     after: Duration::from_millis(after_ms),
                     status: StatusCode::from_u16(status)
                         .map_err(|_| wrong("the status cannot be one"))?,
                     headers: read_headers(headers, number)?,
                 });
             }
-            (Line::Piece { after_ms, data }, Some(exchange)) if exchange.answer.is_some() => {
+            (Line::Piece { after_ms, data }, Some(exchange)) if exchange.response.is_some() => {
                 let after = Duration::from_millis(after_ms);
                 exchange.pieces.push((after, data.read(number)?));
             }
             (Line::End { after_ms, how }, Some(_)) => {
                 if let Some(mut exchange) = open.take() {
-                    if exchange.answer.is_none() && how == Ending::Whole {
-                        return Err(wrong("an exchange without an answer is not whole"));
+                    if exchange.response.is_none() && how == Ending::Whole {
+                        return Err(wrong("an exchange without a response is not whole"));
                     }
                     exchange.end = (Duration::from_millis(after_ms), how);
                     exchanges.push(exchange);

@@ -23,7 +23,7 @@
 //! ```
 //!
 //! # What is written
-//! Lines of JSON that can be read, reviewed and edited: a request, the head of its answer, the pieces of its body as
+//! Lines of JSON that can be read, reviewed and edited: a request, the head of its response, the pieces of its body as
 //! they came, with the milliseconds between them, and how it ended. Of a request's URI only path and query are
 //! written, so that a recording can be played against any base URL.
 //!

@@ -13,7 +13,7 @@ use http_body::Frame;
 use memchr::memmem;
 use tower_service::Service;
 
-use super::format::{self, Answer, Ending, Exchange, InvalidCassette, Written};
+use super::format::{self, ResponseHead, Ending, Exchange, InvalidCassette, Written};
 use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
@@ -37,14 +37,14 @@ pub struct Player {
     pace: Option<Arc<dyn Runtime>>,
 }
 
-/// An exchange, of which the answer is there until it is played.
+/// An exchange, of which the response is there until it is played.
 struct Recorded {
     request: format::Request,
     play: Option<Play>,
 }
 
 struct Play {
-    answer: Option<Answer>,
+    response: Option<ResponseHead>,
     pieces: VecDeque<(Duration, Written)>,
     end: (Duration, Ending),
 }
@@ -58,14 +58,14 @@ impl Player {
         let exchanges = format::read(cassette)?.into_iter().map(|exchange| {
             let Exchange {
                 request,
-                answer,
+                response,
                 pieces,
                 end,
             } = exchange;
             Recorded {
                 request,
                 play: Some(Play {
-                    answer,
+                    response,
                     pieces: pieces.into(),
                     end,
                 }),
@@ -105,7 +105,7 @@ impl Player {
             .count()
     }
 
-    fn find(&self, asked: &Asked) -> Result<Play, NotRecorded> {
+    fn find(&self, asked: &Requested) -> Result<Play, NotRecorded> {
         let mut exchanges = self
             .exchanges
             .lock()
@@ -140,27 +140,27 @@ impl Service<Request<Body>> for Player {
         ResponseFuture::new(async move {
             let (head, body) = request.into_parts();
             let body = body.collect_up_to(Body::DEFAULT_LIMIT).await?;
-            let asked = Asked {
+            let asked = Requested {
                 path: format::path(&head.uri),
                 head,
                 body,
             };
             let play = player.find(&asked).map_err(Error::not_recorded)?;
-            play.answer(player.pace).await
+            play.respond(player.pace).await
         })
     }
 }
 
 impl Play {
-    async fn answer(self, pace: Option<Arc<dyn Runtime>>) -> Result<Response<Body>, Error> {
-        let after = match &self.answer {
-            Some(answer) => answer.after,
+    async fn respond(self, pace: Option<Arc<dyn Runtime>>) -> Result<Response<Body>, Error> {
+        let after = match &self.response {
+            Some(head) => head.after,
             None => self.end.0,
         };
         if let Some(runtime) = &pace {
             runtime.sleep(after).await;
         }
-        let Some(answer) = self.answer else {
+        let Some(head) = self.response else {
             return Err(match self.end.1 {
                 Ending::Failed {
                     error,
@@ -175,8 +175,8 @@ impl Play {
             pace,
             sleep: None,
         }));
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers;
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
         Ok(response)
     }
 }
@@ -246,7 +246,7 @@ impl http_body::Body for PlayedBody {
 }
 
 /// A request as it is looked for.
-struct Asked {
+struct Requested {
     head: request::Parts,
     path: String,
     body: Bytes,
@@ -259,7 +259,7 @@ struct Shown {
     body: Vec<u8>,
 }
 
-impl Asked {
+impl Requested {
     fn is(&self, recorded: &format::Request) -> bool {
         self.head.method == recorded.method
             && is_like(recorded.path.as_bytes(), self.path.as_bytes())

@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response, request};
 use http_body::{Body as _, Frame, SizeHint};
 use tower_service::Service;
 
-use super::format::{self, Answer, Ending, Exchange, Written};
+use super::format::{self, ResponseHead, Ending, Exchange, Written};
 use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
@@ -22,7 +22,7 @@ use crate::transport::{ResponseFuture, Transport};
 
 /// Writes what passes through a transport, as [the module](super) says. Feature `cassette`.
 ///
-/// An exchange is written at once, when it is over: when the answer's body has been read to its end, has broken off
+/// An exchange is written at once, when it is over: when the response's body has been read to its end, has broken off
 /// or was dropped. Until then it is held in memory, up to [`Body::DEFAULT_LIMIT`] of each body. What passes is not
 /// changed or delayed, apart from the time that writing takes. Clones write to the same cassette.
 pub struct Recorder<T> {
@@ -94,16 +94,16 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
                 hook,
                 head: head.clone(),
                 asked,
-                answer: None,
+                response: None,
                 pieces: Vec::new(),
-                answered: Held::new(),
+                response_body: Held::new(),
                 last: runtime::now(),
                 over: false,
             };
             match transport.send(Request::from_parts(head, body)).await {
-                Ok(answer) => {
-                    let (head, body) = answer.into_parts();
-                    session.answer = Some(Answer {
+                Ok(response) => {
+                    let (head, body) = response.into_parts();
+                    session.response = Some(ResponseHead {
                         after: session.since_last(),
                         status: head.status,
                         headers: head.headers.clone(),
@@ -111,7 +111,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
                     if body.is_end_stream() {
                         session.end(Ending::Whole);
                     }
-                    let body = Body::wrap(RecordedAnswer { body, session });
+                    let body = Body::wrap(RecordedBody { body, session });
                     Ok(Response::from_parts(head, body))
                 }
                 Err(error) => {
@@ -157,10 +157,10 @@ struct Session {
     hook: Hook,
     head: request::Parts,
     asked: Arc<Mutex<Held>>,
-    answer: Option<Answer>,
-    /// When each piece of the answer came, and how long it was.
+    response: Option<ResponseHead>,
+    /// When each piece of the response came, and how long it was.
     pieces: Vec<(Duration, usize)>,
-    answered: Held,
+    response_body: Held,
     last: Instant,
     over: bool,
 }
@@ -174,19 +174,19 @@ impl Session {
     }
 
     fn piece(&mut self, data: &Bytes) {
-        if self.answered.is_too_long() {
+        if self.response_body.is_too_long() {
             return;
         }
         let after = self.since_last();
         self.pieces.push((after, data.len()));
-        self.answered.add(data);
+        self.response_body.add(data);
     }
 
     fn end(&mut self, how: Ending) {
         if mem::replace(&mut self.over, true) {
             return;
         }
-        let how = if self.answered.is_too_long() {
+        let how = if self.response_body.is_too_long() {
             Ending::TooLong
         } else {
             how
@@ -198,9 +198,9 @@ impl Session {
 
     fn written(&mut self, end: (Duration, Ending)) -> io::Result<String> {
         let asked = mem::replace(&mut *lock(&self.asked), Held::new());
-        let answered = mem::replace(&mut self.answered, Held::new());
+        let held = mem::replace(&mut self.response_body, Held::new());
         let request_body = Bytes::from(asked.bytes.concat());
-        let answer_body = answered.bytes.concat();
+        let response_body = held.bytes.concat();
         let mut content = Content {
             request: &self.head,
             request_body: &request_body,
@@ -208,15 +208,15 @@ impl Session {
         };
         let in_request = (self.hook)(&content);
         let none = HeaderMap::new();
-        let headers = self.answer.as_ref().map_or(&none, |answer| &answer.headers);
-        content.response = Some((headers, &answer_body));
-        let in_answer = (self.hook)(&content);
+        let headers = self.response.as_ref().map_or(&none, |response| &response.headers);
+        content.response = Some((headers, &response_body));
+        let in_response = (self.hook)(&content);
         let body = if asked.is_too_long() {
             Written::Length(asked.length as u64)
         } else {
             Written::Bytes(in_request.mask(&[request_body]).concat().into())
         };
-        let mut masked = in_answer.mask(&answered.bytes).into_iter();
+        let mut masked = in_response.mask(&held.bytes).into_iter();
         let pieces = mem::take(&mut self.pieces)
             .into_iter()
             .map(|(after, length)| {
@@ -233,11 +233,11 @@ impl Session {
                 headers: mem::take(&mut self.head.headers),
                 body,
             },
-            answer: self.answer.take(),
+            response: self.response.take(),
             pieces: pieces.collect(),
             end,
         };
-        Ok(exchange.to_lines(&in_request, &in_answer)?)
+        Ok(exchange.to_lines(&in_request, &in_response)?)
     }
 }
 
@@ -306,12 +306,12 @@ impl http_body::Body for RecordedRequest {
     }
 }
 
-struct RecordedAnswer {
+struct RecordedBody {
     body: Body,
     session: Session,
 }
 
-impl http_body::Body for RecordedAnswer {
+impl http_body::Body for RecordedBody {
     type Data = Bytes;
     type Error = Error;
 

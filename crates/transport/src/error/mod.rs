@@ -244,9 +244,9 @@ impl fmt::Display for Error {
                 TimeoutKind::Send => {
                     write!(f, "nothing of the request's body was sent for {limit:?}")
                 }
-                TimeoutKind::Head => write!(f, "no answer came within {limit:?}"),
+                TimeoutKind::Head => write!(f, "no response came within {limit:?}"),
                 TimeoutKind::Read => {
-                    write!(f, "nothing of the answer's body came for {limit:?}")
+                    write!(f, "nothing of the response's body came for {limit:?}")
                 }
                 TimeoutKind::Total => write!(f, "the exchange was not over within {limit:?}"),
             },

@@ -92,7 +92,7 @@ impl HttpTransportBuilder {
     }
 
     /// How long a connection is silent before TCP asks whether the other side is still there, and the time between
-    /// two such probes. After three without an answer the connection has failed.
+    /// two such probes. After three without a response the connection has failed.
     ///
     /// 30 seconds unless set; `None` sends no probes, and a stream whose server has vanished stays silent.
     pub fn tcp_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
@@ -101,7 +101,7 @@ impl HttpTransportBuilder {
     }
 
     /// How long an HTTP/2 connection in use is silent before the server is asked, with a ping, whether it is still
-    /// there, and how long its answer may take before the connection has failed.
+    /// there, and how long its response may take before the connection has failed.
     ///
     /// Off unless set: some servers close connections that ping more often than they like.
     pub fn http2_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {

@@ -21,7 +21,7 @@ pub(super) type Client = legacy::Client<Connector, Body>;
 pub(super) struct Clients {
     make: Box<dyn Fn() -> Client + Send + Sync>,
     /// How many requests each has at most.
-    most: usize,
+    max_requests: usize,
     clients: Mutex<Vec<(Client, Place)>>,
 }
 
@@ -37,10 +37,10 @@ impl Place {
 }
 
 impl Clients {
-    pub(super) fn new(most: usize, make: impl Fn() -> Client + Send + Sync + 'static) -> Self {
+    pub(super) fn new(max_requests: usize, make: impl Fn() -> Client + Send + Sync + 'static) -> Self {
         Self {
             make: Box::new(make),
-            most,
+            max_requests,
             clients: Mutex::default(),
         }
     }
@@ -50,7 +50,7 @@ impl Clients {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let free = clients
             .iter()
-            .find(|(_, place)| place.taken() < self.most)
+            .find(|(_, place)| place.taken() < self.max_requests)
             .cloned();
         free.unwrap_or_else(|| {
             let new = ((self.make)(), Place::default());

@@ -27,7 +27,7 @@ use self::clients::{Clients, Counted};
 use self::proxy::Proxies;
 pub use self::proxy::Proxy;
 use self::unclaimed::Unclaimed;
-use crate::body::{Body, say_empty};
+use crate::body::{Body, set_empty_length};
 use crate::error::Error;
 use crate::invalid_setting::InvalidSetting;
 use crate::runtime::Runtime;
@@ -43,7 +43,7 @@ use crate::transport::ResponseFuture;
 /// [`RootCertificates::from_pem`], while in the directories what is no certificate is passed over. [Proxies](Proxy) are taken from the environment. Connections are
 /// kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
 ///
-/// Redirects are never followed: a 3xx is an answer like any other. There are no cookies, and bodies arrive as they
+/// Redirects are never followed: a 3xx is a response like any other. There are no cookies, and bodies arrive as they
 /// were sent, without decompression.
 ///
 /// A request goes out once. The only exception has sent nothing: when an idle connection turns out to be closed
@@ -102,7 +102,7 @@ impl Service<Request<Body>> for HttpTransport {
                 .headers_mut()
                 .insert(PROXY_AUTHORIZATION, authorization);
         }
-        say_empty(&mut request);
+        set_empty_length(&mut request);
         let uri = request.uri().clone();
         let (client, place) = self.clients.take();
         let mut exchange = client.request(request);

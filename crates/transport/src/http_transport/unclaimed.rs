@@ -15,7 +15,7 @@ use crate::runtime::Runtime;
 ///
 /// hyper gives a request to the task of its connection through a queue, and when the connection ends, hands back what
 /// it finds in there. But one thread can drop the queue while another is still putting a request into it. That request
-/// stays where it is for as long as somebody waits for its answer, and nobody is left to give one
+/// stays where it is for as long as somebody waits for its response, and nobody is left to give one
 /// (hyperium/hyper#4122).
 pub(super) struct Unclaimed {
     request: Weak<Whole>,
@@ -52,7 +52,7 @@ impl Unclaimed {
         }
     }
 
-    /// Ready when the request will have no answer. Not one byte of it has left then, or ever will.
+    /// Ready when the request will have no response. Not one byte of it has left then, or ever will.
     ///
     /// To be called after each poll of the exchange, with whether hyper began to make a connection in it. Then the
     /// request waits for that one, and not for an earlier one that handed it back. A connection that is made and given

@@ -12,7 +12,7 @@ use reqwest::Client;
 use tower_service::Service;
 
 use self::request_body::RequestBody;
-use crate::body::{Body, say_empty};
+use crate::body::{Body, set_empty_length};
 use crate::error::Error;
 use crate::timeouts::Handover;
 use crate::transport::ResponseFuture;
@@ -89,7 +89,7 @@ impl Service<Request<Body>> for ReqwestTransport {
 
     fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
         let client = self.client.clone();
-        say_empty(&mut request);
+        set_empty_length(&mut request);
         ResponseFuture::new(async move {
             let handover = request.extensions().get::<Handover>();
             let handover = handover.cloned().unwrap_or_default();

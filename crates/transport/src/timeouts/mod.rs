@@ -1,6 +1,6 @@
 //! Limits on the time of an exchange.
 
-mod answer;
+mod response;
 mod handover;
 mod upload;
 mod with_timeouts;
@@ -41,17 +41,17 @@ pub struct StageTimeouts {
     pub connect: Option<Duration>,
     /// The longest time that may pass without progress while the request's body is sent: from the start of the
     /// exchange to the first piece that the transport takes, and from each to the next, until it has all of them or
-    /// the answer's head has come. Waiting for a piece that the body does not give counts, too.
+    /// the response's head has come. Waiting for a piece that the body does not give counts, too.
     ///
     /// Bytes in memory are handed over in pieces of 64 KiB while this limit is set.
     pub send: Option<Duration>,
-    /// The longest time to the answer's head, from when the transport has the last piece of the request's body where
+    /// The longest time to the response's head, from when the transport has the last piece of the request's body where
     /// [`send`](Self::send) is set, and otherwise from the start of the exchange.
     pub head: Option<Duration>,
-    /// The longest silence in the answer's body: each time that its reader waits, how long it waits for the next
+    /// The longest silence in the response's body: each time that its reader waits, how long it waits for the next
     /// piece, however small. Time in which nobody reads does not count.
     pub read: Option<Duration>,
-    /// The longest time for all of it, from the start of the exchange until the answer's body has been read to its
+    /// The longest time for all of it, from the start of the exchange until the response's body has been read to its
     /// end. Time in which nobody reads counts, too.
     pub total: Option<Duration>,
 }

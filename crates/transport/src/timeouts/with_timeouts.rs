@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body::Body as _;
 use tower_service::Service;
 
-use super::answer::{Limited, Silence, Total};
+use super::response::{Limited, Silence, Total};
 use super::upload::Upload;
 use super::{Handover, StageTimeouts, Timeout, TimeoutKind};
 use crate::body::Body;
@@ -94,10 +94,10 @@ async fn exchange(
         });
     }
 
-    let mut answer = transport.send(request);
-    let answer = poll_fn(|cx| {
-        if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
-            return Poll::Ready(answer);
+    let mut response = transport.send(request);
+    let response = poll_fn(|cx| {
+        if let Poll::Ready(response) = Pin::new(&mut response).poll(cx) {
+            return Poll::Ready(response);
         }
         let struck = match total.as_mut().map(|total| total.poll(cx)) {
             Some(Poll::Ready(timeout)) => Poll::Ready(timeout),
@@ -107,7 +107,7 @@ async fn exchange(
     })
     .await?;
 
-    Ok(answer.map(|body| {
+    Ok(response.map(|body| {
         if body.as_bytes().is_some() || (timeouts.read.is_none() && total.is_none()) {
             return body;
         }
@@ -121,7 +121,7 @@ async fn exchange(
     }))
 }
 
-/// The limits up to the answer's head, of which one counts at a time.
+/// The limits up to the response's head, of which one counts at a time.
 struct Stages {
     timeouts: StageTimeouts,
     start: Instant,

@@ -19,7 +19,7 @@ use crate::transport::{ResponseFuture, Transport};
 
 /// Makes a span of every exchange around any transport. Feature `tracing`.
 ///
-/// The span is called `request`, is of level `INFO`, and ends when the answer's body has been read to its end or
+/// The span is called `request`, is of level `INFO`, and ends when the response's body has been read to its end or
 /// dropped. What happens beneath is within it. Its fields, each recorded when it is known:
 ///
 /// | field | |
@@ -27,11 +27,11 @@ use crate::transport::{ResponseFuture, Transport};
 /// | `method` | of the request |
 /// | `route` | its [`RouteTemplate`], where it has one; never the path itself or the query |
 /// | `attempt` | its [`Attempt`], where it has one |
-/// | `status` | of the answer |
-/// | `first_byte_ms` | milliseconds until the answer's head was there |
+/// | `status` | of the response |
+/// | `first_byte_ms` | milliseconds until the response's head was there |
 /// | `request_bytes` | the length of the request's body, as far as it was taken |
-/// | `answer_bytes` | the length of the answer's body, as far as it was read |
-/// | `error` | why there was no answer, or why its body broke off, without causes |
+/// | `answer_bytes` | the length of the response's body, as far as it was read |
+/// | `error` | why there was no response, or why its body broke off, without causes |
 ///
 /// There are no headers, no contents and no names of servers in it.
 #[derive(Clone)]
@@ -81,12 +81,12 @@ async fn exchange(
         error = Empty,
     );
     let request = request.map(|body| Counted::wrap(body, "request_bytes", &span));
-    let answer = transport.send(request).instrument(span.clone()).await;
-    match answer {
-        Ok(answer) => {
-            span.record("status", i64::from(answer.status().as_u16()));
+    let response = transport.send(request).instrument(span.clone()).await;
+    match response {
+        Ok(response) => {
+            span.record("status", i64::from(response.status().as_u16()));
             span.record("first_byte_ms", start.elapsed().as_secs_f64() * 1_000.0);
-            Ok(answer.map(|body| Counted::wrap(body, "answer_bytes", &span)))
+            Ok(response.map(|body| Counted::wrap(body, "answer_bytes", &span)))
         }
         Err(error) => {
             record_error(&span, &error);

@@ -24,8 +24,8 @@ use crate::error::Error;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let echo = from_fn(async |request| Ok(Response::new(request.into_body())));
 ///
-/// let answer = echo.send(http::Request::new("hello".into())).await?;
-/// assert_eq!(answer.into_body().collect_up_to(5).await?, "hello");
+/// let response = echo.send(http::Request::new("hello".into())).await?;
+/// assert_eq!(response.into_body().collect_up_to(5).await?, "hello");
 /// # Ok(())
 /// # }
 /// ```

@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::timeouts::Handover;
 
-/// Something that carries a request to a server and brings the answer back.
+/// Something that carries a request to a server and brings the response back.
 ///
 /// Every [`tower_service::Service`] that takes an `http::Request<Body>`, answers with an `http::Response`, and is
 /// `Clone + Send + Sync` is one: [`HttpTransport`](crate::HttpTransport), tower's layers around it, a client of your
@@ -34,13 +34,13 @@ use crate::timeouts::Handover;
 /// tower's timeout, is "maybe sent" and [no timeout](Error::is_timeout) to us, who do not know its type: map it to
 /// [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut), or set [`StageTimeouts`](crate::StageTimeouts) instead.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends one request and waits for the head of its answer; the answer's body arrives as it is read.
+    /// Sends one request and waits for the head of its response; the response's body arrives as it is read.
     ///
     /// Nothing happens before the future is polled. Dropping it gives the exchange up at once and sends nothing
     /// more; what had been sent until then may have had its effect.
     ///
     /// # Errors
-    /// Any answer, whatever its status, is `Ok`. An [`Error`] is an exchange without one; its
+    /// Any response, whatever its status, is `Ok`. An [`Error`] is an exchange without one; its
     /// [`maybe_sent`](Error::maybe_sent) says whether the request may have arrived all the same.
     fn send(&self, request: Request<Body>) -> ResponseFuture;
 }
@@ -79,7 +79,7 @@ where
     }
 }
 
-/// An answer on its way, from [`Transport::send`].
+/// A response on its way, from [`Transport::send`].
 ///
 /// Dropping it gives the exchange up at once.
 #[must_use = "futures do nothing unless polled"]

@@ -49,14 +49,14 @@ fn streaming(
                 }
             }
         });
-        let mut answer = Response::new(Body::wrap(body));
-        let headers = answer.headers_mut();
+        let mut response = Response::new(Body::wrap(body));
+        let headers = response.headers_mut();
         headers.insert(
             "content-type",
             HeaderValue::from_static("text/event-stream"),
         );
         headers.insert("set-cookie", HeaderValue::from_static("session-secret"));
-        Ok(answer)
+        Ok(response)
     })
 }
 
@@ -73,8 +73,8 @@ fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
         .unwrap()
 }
 
-async fn text(answer: Response<Body>) -> Result<String, Error> {
-    let bytes = answer.into_body().collect_up_to(10_000).await?;
+async fn text(response: Response<Body>) -> Result<String, Error> {
+    let bytes = response.into_body().collect_up_to(10_000).await?;
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
 }
 
@@ -107,12 +107,12 @@ async fn a_stream_is_written_with_its_pace_and_without_who_asked() {
     let server = streaming(&[(100, Ok("data: one\n\n")), (2_500, Ok("data: two\n\n"))]);
     let recorder = Recorder::new(server, file.clone(), nothing_secret);
 
-    let answer = recorder
+    let response = recorder
         .send(post("/v1/chat/reviewer?limit=2", r#"{"messages":[]}"#))
         .await
         .unwrap();
     assert_eq!(file.text(), "", "an exchange is written when it is over");
-    assert_eq!(text(answer).await.unwrap(), "data: one\n\ndata: two\n\n");
+    assert_eq!(text(response).await.unwrap(), "data: one\n\ndata: two\n\n");
 
     recorder.finish().unwrap();
     insta::assert_snapshot!(file.text(), @r#"
@@ -133,10 +133,10 @@ async fn what_was_too_long_to_be_recorded_is_not_played() {
         {"piece":{"after_ms":0,"data":{"length":40000000}}}
         {"end":{"after_ms":0,"how":"too_long"}}"#;
     let player = Player::new(cassette).unwrap();
-    let answer = player.send(post("/v1", "anything")).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    let error = text(answer).await.unwrap_err();
+    let response = player.send(post("/v1", "anything")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let error = text(response).await.unwrap_err();
     assert_eq!(
         chain(&error),
         "the body broke off\nas recorded: the body was too long to be recorded"
@@ -192,10 +192,10 @@ async fn secret_values_are_hidden_wherever_they_stand() {
         ] {
             pieces.send(Ok(piece)).unwrap();
         }
-        let mut answer = Response::new(Body::wrap(body));
+        let mut response = Response::new(Body::wrap(body));
         let location = HeaderValue::from_static("/v1/minted/pa");
-        answer.headers_mut().insert("location", location);
-        Ok(answer)
+        response.headers_mut().insert("location", location);
+        Ok(response)
     });
     // What is secret may be in the request's own extensions, in headers that are not written, or be found in the response.
     #[derive(Clone)]
@@ -222,8 +222,8 @@ async fn secret_values_are_hidden_wherever_they_stand() {
         request
     };
 
-    let answer = recorder.send(request(r#"pa"ssword"#)).await.unwrap();
-    let told = text(answer).await.unwrap();
+    let response = recorder.send(request(r#"pa"ssword"#)).await.unwrap();
+    let told = text(response).await.unwrap();
     assert_eq!(told, r#"{"token":"minted","echo":"pa\"ssword","rest":1}"#);
 
     insta::assert_snapshot!(file.text(), @r#"
@@ -248,8 +248,8 @@ async fn secret_values_are_hidden_wherever_they_stand() {
         r#"{"password":8675309,"name":"minted"}"#,
     ] {
         let player = Player::new(&file.text()).unwrap();
-        let answer = played(player, body).await.unwrap();
-        assert!(text(answer).await.unwrap().contains(r#""token":"***""#));
+        let response = played(player, body).await.unwrap();
+        assert!(text(response).await.unwrap().contains(r#""token":"***""#));
     }
     for body in [
         r#"{"password":"another one","name":"hinted"}"#,
@@ -295,8 +295,8 @@ async fn requests_are_recorded_whether_they_are_streams_or_bytes_or_binary() {
 
     let mut bodies = Vec::new();
     for body in [streamed(), binary(), Body::empty()] {
-        let answer = recorder.send(post("/v1", body)).await.unwrap();
-        bodies.push(answer.into_body().collect_up_to(100).await.unwrap());
+        let response = recorder.send(post("/v1", body)).await.unwrap();
+        bodies.push(response.into_body().collect_up_to(100).await.unwrap());
     }
 
     insta::assert_snapshot!(file.text(), @r#"
@@ -320,8 +320,8 @@ async fn requests_are_recorded_whether_they_are_streams_or_bytes_or_binary() {
         .into_iter()
         .zip(bodies.iter().rev())
     {
-        let answer = player.send(post("/v1", body)).await.unwrap();
-        let played = answer.into_body().collect_up_to(100).await.unwrap();
+        let response = player.send(post("/v1", body)).await.unwrap();
+        let played = response.into_body().collect_up_to(100).await.unwrap();
         assert_eq!(played, recorded);
     }
 }
@@ -391,8 +391,8 @@ async fn an_exchange_ends_as_it_ended_when_it_was_recorded() {
         ),
     ] {
         let error = match player.send(post(path, "")).await {
-            Ok(answer) => {
-                let mut body = answer.into_body();
+            Ok(response) => {
+                let mut body = response.into_body();
                 let piece = body.frame().await.unwrap().unwrap();
                 assert_eq!(piece.into_data().unwrap(), "half");
                 let error = body.frame().await.unwrap().unwrap_err();
@@ -410,12 +410,12 @@ async fn an_exchange_ends_as_it_ended_when_it_was_recorded() {
 #[tokio::test(start_paused = true)]
 async fn what_was_not_recorded_is_an_error_that_shows_the_difference() {
     let file = File::default();
-    let server = from_fn(async |_| Ok(Response::new("answer".into())));
+    let server = from_fn(async |_| Ok(Response::new("served".into())));
     let recorder = Recorder::new(server, file.clone(), nothing_secret);
     let long = format!(r#"{{"name":"reviewer","text":"{}ö1"}}"#, "a".repeat(1_000));
     for (path, body) in [("/v1/a", "{}"), ("/v1/b", long.as_str())] {
-        let answer = recorder.send(post(path, body.to_owned())).await.unwrap();
-        text(answer).await.unwrap();
+        let response = recorder.send(post(path, body.to_owned())).await.unwrap();
+        text(response).await.unwrap();
     }
     let cassette = file.text();
 
@@ -463,19 +463,19 @@ async fn the_same_request_is_answered_in_the_order_of_its_recording() {
     let count = Mutex::new(0);
     let server = from_fn(move |_| {
         *count.lock().unwrap() += 1;
-        let answer = format!("{}", count.lock().unwrap());
-        async { Ok(Response::new(answer.into())) }
+        let response = format!("{}", count.lock().unwrap());
+        async { Ok(Response::new(response.into())) }
     });
     let recorder = Recorder::new(server, file.clone(), nothing_secret);
     for _ in 0..3 {
-        let answer = recorder.send(post("/v1", "{}")).await.unwrap();
-        text(answer).await.unwrap();
+        let response = recorder.send(post("/v1", "{}")).await.unwrap();
+        text(response).await.unwrap();
     }
 
     let player = Player::new(&file.text()).unwrap();
     for expected in ["1", "2", "3"] {
-        let answer = player.clone().send(post("/v1", "{}")).await.unwrap();
-        assert_eq!(text(answer).await.unwrap(), expected);
+        let response = player.clone().send(post("/v1", "{}")).await.unwrap();
+        assert_eq!(text(response).await.unwrap(), expected);
     }
 }
 
@@ -493,12 +493,12 @@ async fn a_cassette_that_cannot_be_written_disturbs_nobody_and_is_told_of() {
         }
     }
 
-    let server = from_fn(async |_| Ok(Response::new("answer".into())));
+    let server = from_fn(async |_| Ok(Response::new("served".into())));
     let recorder = Recorder::new(server, Full, nothing_secret);
 
     for _ in 0..2 {
-        let answer = recorder.send(post("/v1", "{}")).await.unwrap();
-        assert_eq!(text(answer).await.unwrap(), "answer");
+        let response = recorder.send(post("/v1", "{}")).await.unwrap();
+        assert_eq!(text(response).await.unwrap(), "served");
     }
 
     let error = recorder.finish().unwrap_err();
@@ -511,7 +511,7 @@ fn what_is_no_cassette_is_refused_with_its_line() {
     let read = |lines: &[&str]| -> InvalidCassette { Player::new(&lines.join("\n")).unwrap_err() };
     let version = r#"{"cassette":{"version":1}}"#;
     let request = r#"{"request":{"method":"GET","path":"/","headers":[],"body":{"text":""}}}"#;
-    let answer = r#"{"answer":{"after_ms":1,"status":200,"headers":[]}}"#;
+    let response = r#"{"answer":{"after_ms":1,"status":200,"headers":[]}}"#;
     let end = r#"{"end":{"after_ms":1,"how":"whole"}}"#;
     for (lines, problem) in [
         (
@@ -531,7 +531,7 @@ fn what_is_no_cassette_is_refused_with_its_line() {
             "line 3 of the cassette: the line does not belong here",
         ),
         (
-            &[version, answer],
+            &[version, response],
             "line 2 of the cassette: the line does not belong here",
         ),
         (
@@ -539,7 +539,7 @@ fn what_is_no_cassette_is_refused_with_its_line() {
             "line 3 of the cassette: the line does not belong here",
         ),
         (
-            &[version, request, answer, answer],
+            &[version, request, response, response],
             "line 4 of the cassette: the line does not belong here",
         ),
         (
@@ -551,12 +551,12 @@ fn what_is_no_cassette_is_refused_with_its_line() {
             "line 3 of the cassette: the line does not belong here",
         ),
         (
-            &[version, request, answer],
+            &[version, request, response],
             "line 3 of the cassette: the last exchange has no end",
         ),
         (
             &[version, request, end],
-            "line 3 of the cassette: an exchange without an answer is not whole",
+            "line 3 of the cassette: an exchange without a response is not whole",
         ),
         (
             &[version, &request.replace("GET", "G T")],
@@ -571,7 +571,7 @@ fn what_is_no_cassette_is_refused_with_its_line() {
             "line 2 of the cassette: there is no Base64",
         ),
         (
-            &[version, request, &answer.replace("200", "20")],
+            &[version, request, &response.replace("200", "20")],
             "line 3 of the cassette: the status cannot be one",
         ),
         (
@@ -584,7 +584,7 @@ fn what_is_no_cassette_is_refused_with_its_line() {
 
     assert_eq!(Player::new("").unwrap().remaining(), 0);
     assert_eq!(
-        Player::new(&[version, request, answer, end].join("\n\n"))
+        Player::new(&[version, request, response, end].join("\n\n"))
             .unwrap()
             .remaining(),
         1

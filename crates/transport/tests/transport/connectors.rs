@@ -55,7 +55,7 @@ async fn a_pipe_carries_requests_like_any_connection() {
             let head = read_until(&mut server, "question").await;
             assert!(head.starts_with("POST /v1 HTTP/1.1\r\nhost: relay.example\r\n"));
             server
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nanswer")
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nserved")
                 .await
                 .unwrap();
         }
@@ -66,10 +66,10 @@ async fn a_pipe_carries_requests_like_any_connection() {
         let request = Request::post("http://relay.example/v1")
             .body("question".into())
             .unwrap();
-        let answer = transport.send(request).await.unwrap();
+        let response = transport.send(request).await.unwrap();
         assert_eq!(
-            answer.into_body().collect_up_to(10).await.unwrap(),
-            "answer"
+            response.into_body().collect_up_to(10).await.unwrap(),
+            "served"
         );
     }
 }
@@ -245,10 +245,10 @@ fn another_runtime_will_do_for_tls_and_http2() {
         .unwrap();
 
     smol::block_on(async {
-        let answer = server.post(&transport).await.unwrap();
+        let response = server.post(&transport).await.unwrap();
 
-        assert_eq!(answer.version(), http::Version::HTTP_2);
-        let body = answer.into_body().collect_up_to(100).await.unwrap();
+        assert_eq!(response.version(), http::Version::HTTP_2);
+        let body = response.into_body().collect_up_to(100).await.unwrap();
         assert_eq!(body, "question");
     });
 }

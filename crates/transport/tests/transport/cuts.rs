@@ -27,7 +27,7 @@ enum When {
     BeforeTheRequest,
     InItsHead,
     InItsBody,
-    BeforeTheAnswer,
+    BeforeTheResponse,
     InItsHeadAfterTheRequest,
     InTheBody,
     InTheStream,
@@ -52,13 +52,13 @@ async fn serve_until(when: When, connection: &mut Connection) {
         return;
     }
     connection.read_exact(LENGTH).await;
-    let answer = match when {
+    let response = match when {
         InItsHeadAfterTheRequest => "HTTP/1.1 200 OK\r\ncontent-le",
         InTheBody => "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
         InTheStream => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
         _ => "",
     };
-    connection.write(answer).await;
+    connection.write(response).await;
 }
 
 async fn exchange(transport: impl Transport, request: Request<Body>) -> Result<(), Error> {
@@ -75,7 +75,7 @@ async fn a_request_arrives_once_at_most_wherever_its_connection_breaks() {
         BeforeTheRequest,
         InItsHead,
         InItsBody,
-        BeforeTheAnswer,
+        BeforeTheResponse,
         InItsHeadAfterTheRequest,
         InTheBody,
         InTheStream,
@@ -115,7 +115,7 @@ async fn a_request_arrives_once_at_most_wherever_its_connection_breaks() {
 #[tokio::test]
 async fn over_http2_too() {
     let authority = Authority::new();
-    for when in [InItsBody, BeforeTheAnswer, InTheStream] {
+    for when in [InItsBody, BeforeTheResponse, InTheStream] {
         // The connection, or only the stream in it.
         for whole in [true, false] {
             let requests = Arc::new(AtomicUsize::new(0));
@@ -129,7 +129,7 @@ async fn over_http2_too() {
                     let cut = cut.clone();
                     async move {
                         let mut body = request.into_body();
-                        let (pieces, answer) = Pieces::new();
+                        let (pieces, response) = Pieces::new();
                         if when == InItsBody {
                             body.frame().await.unwrap().unwrap();
                         } else {
@@ -143,7 +143,7 @@ async fn over_http2_too() {
                                 pieces.send(Err("cut")).unwrap();
                                 cut.send(()).unwrap();
                             });
-                            return Ok(Response::new(answer));
+                            return Ok(Response::new(response));
                         }
                         cut.send(()).unwrap();
                         Err("cut")
@@ -226,7 +226,7 @@ fn limits(set: impl FnOnce(&mut StageTimeouts)) -> StageTimeouts {
 }
 
 #[tokio::test]
-async fn an_answer_that_drips_is_cut_off_by_its_limit_and_not_by_silence() {
+async fn a_response_that_drips_is_cut_off_by_its_limit_and_not_by_silence() {
     let head = "HTTP/1.1 200 OK\r\n";
     let error = endless(head, "a", 2 * MS, limits(|t| t.head = Some(60 * MS))).await;
     assert_eq!(error.timeout().unwrap().kind, TimeoutKind::Head);
@@ -237,7 +237,7 @@ async fn an_answer_that_drips_is_cut_off_by_its_limit_and_not_by_silence() {
 }
 
 #[tokio::test]
-async fn interim_answers_are_no_answer() {
+async fn interim_responses_are_not_the_response() {
     let error = endless(
         "",
         "HTTP/1.1 103 Early Hints\r\n\r\n",

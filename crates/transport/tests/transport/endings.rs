@@ -147,8 +147,8 @@ async fn stage() -> Stage {
 
     let first = tokio::spawn(post(&transport));
     let mut server = soon(servers.recv()).await.unwrap();
-    answer(&mut server).await;
-    assert_eq!(soon(first).await.unwrap().unwrap(), "answer");
+    respond(&mut server).await;
+    assert_eq!(soon(first).await.unwrap().unwrap(), "served");
     // The connection's own, which waits for the next request.
     threads.are(1).await;
     drop(server);
@@ -165,18 +165,18 @@ fn post(transport: &HttpTransport) -> impl Future<Output = Result<Bytes, Error>>
     let request = Request::post("http://relay.example/v1")
         .body("question".into())
         .unwrap();
-    let answer = transport.send(request);
-    async move { answer.await?.into_body().collect_up_to(100).await }
+    let response = transport.send(request);
+    async move { response.await?.into_body().collect_up_to(100).await }
 }
 
 /// Reads a request and answers it.
-async fn answer(server: &mut DuplexStream) {
+async fn respond(server: &mut DuplexStream) {
     let mut read = String::new();
     while !read.ends_with("question") {
         read.push(server.read_u8().await.unwrap().into());
     }
     server
-        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nanswer")
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nserved")
         .await
         .unwrap();
 }
@@ -221,7 +221,7 @@ async fn a_request_that_is_handed_back_has_its_time_to_connect() {
     stage.connections.add_permits(1);
     let call = tokio::spawn(call);
     let mut server = soon(stage.servers.recv()).await.unwrap();
-    answer(&mut server).await;
+    respond(&mut server).await;
 
-    assert_eq!(soon(call).await.unwrap().unwrap(), "answer");
+    assert_eq!(soon(call).await.unwrap().unwrap(), "served");
 }

@@ -35,8 +35,8 @@ fn post(url: &str) -> Request<Body> {
     request(Method::POST, url, "question")
 }
 
-async fn text(answer: Response<Body>) -> String {
-    let bytes = answer.into_body().collect_up_to(1_000).await.unwrap();
+async fn text(response: Response<Body>) -> String {
+    let bytes = response.into_body().collect_up_to(1_000).await.unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -48,7 +48,7 @@ async fn a_body_is_read_in_pieces_of_the_size_that_is_set() {
         let sent = sent.clone();
         async move {
             connection.read_head().await.unwrap();
-            connection.answer("200 OK", &sent).await;
+            connection.respond("200 OK", &sent).await;
         }
     })
     .await;
@@ -65,24 +65,24 @@ async fn a_body_is_read_in_pieces_of_the_size_that_is_set() {
 }
 
 #[tokio::test]
-async fn a_request_arrives_and_its_answer_comes_back() {
+async fn a_request_arrives_and_its_response_comes_back() {
     let server = Server::start(|mut connection| async move {
         let head = connection.read_head().await.unwrap();
         assert!(head.starts_with("POST /v1/threads?limit=2 HTTP/1.1\r\n"));
         assert!(head.contains("content-length: 8\r\n"));
         assert_eq!(connection.read_exact(8).await, "question");
-        connection.answer("201 Created", "answer").await;
+        connection.respond("201 Created", "served").await;
     })
     .await;
 
-    let answer = HttpTransport::new()
+    let response = HttpTransport::new()
         .unwrap()
         .send(post(&server.url("/v1/threads?limit=2")))
         .await
         .unwrap();
 
-    assert_eq!(answer.status(), StatusCode::CREATED);
-    assert_eq!(text(answer).await, "answer");
+    assert_eq!(response.status(), StatusCode::CREATED);
+    assert_eq!(text(response).await, "served");
 }
 
 #[tokio::test]
@@ -99,21 +99,21 @@ async fn a_streamed_request_body_leaves_as_it_is_made() {
     let (pieces, body) = Pieces::new();
     pieces.send(Ok("one")).unwrap();
 
-    let answer = HttpTransport::new()
+    let response = HttpTransport::new()
         .unwrap()
         .send(request(Method::PUT, &server.url("/"), Body::wrap(body)))
         .await
         .unwrap();
     pieces.send(Ok("two")).unwrap();
 
-    assert_eq!(text(answer).await, "both");
+    assert_eq!(text(response).await, "both");
 }
 
 #[tokio::test]
 async fn an_empty_body_says_its_length_where_the_method_takes_a_body() {
     let server = Server::start(|mut connection| async move {
         while let Some(head) = connection.read_head().await {
-            connection.answer("200 OK", &head).await;
+            connection.respond("200 OK", &head).await;
         }
     })
     .await;
@@ -162,8 +162,8 @@ async fn an_empty_body_says_its_length_over_http2_too() {
         (Method::GET, "None"),
     ] {
         let sent = request(method.clone(), &server.url, Body::empty());
-        let answer = transport.send(sent).await.unwrap();
-        assert_eq!(text(answer).await, said, "{method}");
+        let response = transport.send(sent).await.unwrap();
+        assert_eq!(text(response).await, said, "{method}");
     }
 }
 
@@ -179,19 +179,19 @@ async fn redirects_are_not_followed() {
     .await;
     let transport = HttpTransport::new().unwrap();
 
-    let answer = transport
+    let response = transport
         .send(request(Method::GET, &server.url("/"), Body::empty()))
         .await
         .unwrap();
 
-    assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
-    assert_eq!(answer.headers()["location"], "/elsewhere");
+    assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(response.headers()["location"], "/elsewhere");
     assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]
 async fn where_a_redirect_points_to_receives_nothing() {
-    let elsewhere = Server::start(|connection| connection.answer_all("elsewhere")).await;
+    let elsewhere = Server::start(|connection| connection.respond_to_all("elsewhere")).await;
     let location = elsewhere.url("/");
     for status in [
         "301 Moved Permanently",
@@ -215,14 +215,14 @@ async fn where_a_redirect_points_to_receives_nothing() {
         })
         .await;
 
-        let answer = HttpTransport::new()
+        let response = HttpTransport::new()
             .unwrap()
             .send(post(&server.url("/")))
             .await
             .unwrap();
 
-        assert!(answer.status().is_redirection());
-        assert_eq!(answer.headers()["location"], elsewhere.url("/"));
+        assert!(response.status().is_redirection());
+        assert_eq!(response.headers()["location"], elsewhere.url("/"));
     }
     assert_eq!(elsewhere.connections(), 0);
 }
@@ -325,7 +325,7 @@ mod maybe_sent {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_closed_before_the_answer() {
+    async fn a_connection_closed_before_the_response() {
         let server = Server::start(|mut connection| async move {
             connection.read_head().await.unwrap();
             connection.read_exact(8).await;
@@ -349,11 +349,11 @@ mod maybe_sent {
     }
 
     #[tokio::test]
-    async fn a_connection_closed_on_a_kept_connection_before_the_answer() {
+    async fn a_connection_closed_on_a_kept_connection_before_the_response() {
         let server = Server::start(|mut connection| async move {
             connection.read_head().await.unwrap();
             connection.read_exact(8).await;
-            connection.answer("200 OK", "first").await;
+            connection.respond("200 OK", "first").await;
             connection.read_head().await;
         })
         .await;
@@ -368,12 +368,12 @@ mod maybe_sent {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_not_http_or_breaks_off_in_its_head() {
-        for answer in ["SSH-2.0-server\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-le"] {
+    async fn a_response_that_is_not_http_or_breaks_off_in_its_head() {
+        for response in ["SSH-2.0-server\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-le"] {
             let server = Server::start(move |mut connection| async move {
                 connection.read_head().await.unwrap();
                 connection.read_exact(8).await;
-                connection.write(answer).await;
+                connection.write(response).await;
             })
             .await;
 
@@ -383,7 +383,7 @@ mod maybe_sent {
                 .await
                 .unwrap_err();
 
-            assert!(error.maybe_sent(), "{answer}");
+            assert!(error.maybe_sent(), "{response}");
         }
     }
 
@@ -412,7 +412,7 @@ mod maybe_sent {
     }
 
     #[tokio::test]
-    async fn an_answer_that_breaks_off_in_its_body() {
+    async fn a_response_that_breaks_off_in_its_body() {
         let server = Server::start(|mut connection| async move {
             connection.read_head().await.unwrap();
             connection
@@ -420,13 +420,13 @@ mod maybe_sent {
                 .await;
         })
         .await;
-        let answer = HttpTransport::new()
+        let response = HttpTransport::new()
             .unwrap()
             .send(request(Method::GET, &server.url("/"), Body::empty()))
             .await
             .unwrap();
 
-        let error = answer.into_body().collect_up_to(100).await.unwrap_err();
+        let error = response.into_body().collect_up_to(100).await.unwrap_err();
 
         assert!(error.maybe_sent());
         assert!(!error.is_body_limit());
@@ -483,7 +483,7 @@ mod a_server_that_closes_at_the_same_moment {
             async move {
                 connection.read_head().await.unwrap();
                 connection.read_exact(8).await;
-                connection.answer("200 OK", "kept").await;
+                connection.respond("200 OK", "kept").await;
                 connection.finish().await;
                 arrived.send(connection.read_to_end().await).unwrap();
             }
@@ -514,7 +514,7 @@ mod connections {
 
     #[tokio::test]
     async fn are_used_again() {
-        let server = Server::start(|connection| connection.answer_all("again")).await;
+        let server = Server::start(|connection| connection.respond_to_all("again")).await;
         let transport = HttpTransport::new().unwrap();
 
         for _ in 0..3 {
@@ -540,7 +540,7 @@ mod connections {
                 connection.read_head().await.unwrap();
                 connection.read_exact(8).await;
                 seen.fetch_add(1, Ordering::SeqCst);
-                connection.answer("200 OK", "once").await;
+                connection.respond("200 OK", "once").await;
                 drop(connection);
                 closed.send(()).unwrap();
             }
@@ -549,8 +549,8 @@ mod connections {
         let transport = HttpTransport::new().unwrap();
 
         for _ in 0..3 {
-            let answer = transport.send(post(&server.url("/"))).await.unwrap();
-            assert_eq!(text(answer).await, "once");
+            let response = transport.send(post(&server.url("/"))).await.unwrap();
+            assert_eq!(text(response).await, "once");
             soon(closings.recv()).await.unwrap();
             // The client's end of the connection hears of it: the runtime looks at its sockets, then runs the task.
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -567,7 +567,7 @@ mod connections {
         let server = Server::start(move |connection| {
             let closed = closed.clone();
             async move {
-                connection.answer_all("ok").await;
+                connection.respond_to_all("ok").await;
                 closed.send(()).unwrap();
             }
         })
@@ -602,7 +602,7 @@ mod connections {
                 while let Ok(Some(_)) = tokio::time::timeout(idle, connection.read_head()).await {
                     connection.read_exact(8).await;
                     seen.fetch_add(1, Ordering::SeqCst);
-                    connection.answer("200 OK", "once").await;
+                    connection.respond("200 OK", "once").await;
                 }
             }
         })
@@ -619,8 +619,8 @@ mod connections {
                     .build()
                     .unwrap();
                 for _ in 0..5 {
-                    let answer = transport.send(post(&url)).await.unwrap();
-                    assert_eq!(text(answer).await, "once");
+                    let response = transport.send(post(&url)).await.unwrap();
+                    assert_eq!(text(response).await, "once");
                     tokio::time::sleep(Duration::from_millis(350 + 8 * lane)).await;
                 }
             });
@@ -638,7 +638,7 @@ mod connections {
         let server = Server::start(move |connection| {
             let closed = closed.clone();
             async move {
-                connection.answer_all("ok").await;
+                connection.respond_to_all("ok").await;
                 closed.send(()).unwrap();
             }
         })
@@ -653,7 +653,7 @@ mod connections {
     }
 
     #[tokio::test]
-    async fn close_when_an_answer_is_dropped_before_its_end() {
+    async fn close_when_a_response_is_dropped_before_its_end() {
         let (closed, mut closings) = mpsc::unbounded_channel();
         let server = Server::start(move |mut connection| {
             let closed = closed.clone();
@@ -669,15 +669,15 @@ mod connections {
         .await;
         let transport = HttpTransport::new().unwrap();
         let get = request(Method::GET, &server.url("/"), Body::empty());
-        let answer = transport.send(get).await.unwrap();
+        let response = transport.send(get).await.unwrap();
 
-        drop(answer);
+        drop(response);
 
         soon(closings.recv()).await.unwrap();
     }
 
     #[tokio::test]
-    async fn close_when_a_call_is_dropped_before_its_answer() {
+    async fn close_when_a_call_is_dropped_before_its_response() {
         let (events, mut seen) = mpsc::unbounded_channel();
         let server = Server::start(move |mut connection| {
             let events = events.clone();
@@ -694,7 +694,7 @@ mod connections {
         let mut call = transport.send(post(&server.url("/")));
 
         tokio::select! {
-            answer = &mut call => panic!("{answer:?}"),
+            response = &mut call => panic!("{response:?}"),
             event = seen.recv() => assert_eq!(event, Some("arrived")),
         }
         drop(call);
@@ -727,9 +727,9 @@ mod bodies_without_end {
 
     #[tokio::test]
     async fn of_errors_are_read_to_the_limit_and_closed() {
-        let (answer, mut closings) = endless("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
+        let (response, mut closings) = endless("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
 
-        let beginning = answer.into_body().read_beginning(64 * 1_024).await;
+        let beginning = response.into_body().read_beginning(64 * 1_024).await;
 
         assert_eq!(beginning.bytes.len(), 64 * 1_024);
         assert!(beginning.truncated);
@@ -737,10 +737,10 @@ mod bodies_without_end {
     }
 
     #[tokio::test]
-    async fn of_answers_are_refused_at_the_limit_and_closed() {
-        let (answer, mut closings) = endless("HTTP/1.1 200 OK\r\n\r\n").await;
+    async fn of_responses_are_refused_at_the_limit_and_closed() {
+        let (response, mut closings) = endless("HTTP/1.1 200 OK\r\n\r\n").await;
 
-        let error = answer.into_body().collect_up_to(10_000).await.unwrap_err();
+        let error = response.into_body().collect_up_to(10_000).await.unwrap_err();
 
         assert!(error.is_body_limit());
         assert_eq!(error.to_string(), "the body is longer than 10000 bytes");

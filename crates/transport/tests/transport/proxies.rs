@@ -20,7 +20,7 @@ type Heads = mpsc::UnboundedReceiver<String>;
 
 /// A proxy that tunnels everything to one server, and tells what it was asked.
 async fn tunnels_to(server: SocketAddr) -> (Server, Heads) {
-    answers(move |mut connection| async move {
+    proxy_with(move |mut connection| async move {
         connection
             .write("HTTP/1.1 200 Connection established\r\n\r\n")
             .await;
@@ -30,7 +30,7 @@ async fn tunnels_to(server: SocketAddr) -> (Server, Heads) {
 }
 
 /// A proxy that tells what it was asked, and goes on as it is told.
-async fn answers<Fut>(then: impl Fn(Connection) -> Fut + Clone + Send + 'static) -> (Server, Heads)
+async fn proxy_with<Fut>(then: impl Fn(Connection) -> Fut + Clone + Send + 'static) -> (Server, Heads)
 where
     Fut: Future<Output = ()> + Send + 'static,
 {
@@ -77,9 +77,9 @@ async fn a_secure_server_is_reached_through_a_tunnel() {
             .unwrap();
 
         for url in ["https://relay.example/v1", "https://other.example:8443/"] {
-            let answer = post(&transport, url).await.unwrap();
-            assert_eq!(answer.headers().get("proxy-authorization"), None);
-            let body = answer.into_body().collect_up_to(100).await.unwrap();
+            let response = post(&transport, url).await.unwrap();
+            assert_eq!(response.headers().get("proxy-authorization"), None);
+            let body = response.into_body().collect_up_to(100).await.unwrap();
             assert_eq!(body, "question");
         }
 
@@ -97,7 +97,7 @@ async fn a_secure_server_is_reached_through_a_tunnel() {
 
 #[tokio::test]
 async fn a_tunnel_that_is_not_made_has_sent_nothing() {
-    for (answer, problem) in [
+    for (response, problem) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
             "proxy authorization required",
@@ -107,7 +107,7 @@ async fn a_tunnel_that_is_not_made_has_sent_nothing() {
         ("", "unexpected end of file"),
     ] {
         let (proxy, mut heads) =
-            answers(move |mut connection| async move { connection.write(answer).await }).await;
+            proxy_with(move |mut connection| async move { connection.write(response).await }).await;
         let proxy_url = proxy.url("").replace("//", "//user:proxy-secret@");
         let transport = HttpTransport::builder()
             .proxy(Proxy::all(&proxy_url).unwrap())
@@ -135,9 +135,9 @@ async fn a_request_to_a_plain_server_is_given_to_the_proxy_as_it_is() {
         ("", None),
         ("user@", Some("proxy-authorization: Basic dXNlcjo=")),
     ] {
-        let (proxy, mut heads) = answers(async |mut connection: Connection| {
+        let (proxy, mut heads) = proxy_with(async |mut connection: Connection| {
             assert_eq!(connection.read_exact(8).await, "question");
-            connection.answer("200 OK", "from the proxy").await;
+            connection.respond("200 OK", "from the proxy").await;
             connection.closed().await;
         })
         .await;
@@ -147,11 +147,11 @@ async fn a_request_to_a_plain_server_is_given_to_the_proxy_as_it_is() {
             .build()
             .unwrap();
 
-        let answer = post(&transport, "http://relay.example/v1/chat?limit=2")
+        let response = post(&transport, "http://relay.example/v1/chat?limit=2")
             .await
             .unwrap();
 
-        let body = answer.into_body().collect_up_to(100).await.unwrap();
+        let body = response.into_body().collect_up_to(100).await.unwrap();
         assert_eq!(body, "from the proxy");
         let head = soon(heads.recv()).await.unwrap();
         let mut lines = head.lines();
@@ -189,9 +189,9 @@ async fn the_way_to_the_proxy_may_be_secure_too() {
         .build()
         .unwrap();
 
-    let answer = post(&transport, "https://relay.example/").await.unwrap();
+    let response = post(&transport, "https://relay.example/").await.unwrap();
 
-    assert_eq!(answer.version(), http::Version::HTTP_2);
+    assert_eq!(response.version(), http::Version::HTTP_2);
     let head = soon(heads.recv()).await.unwrap();
     assert!(head.starts_with("CONNECT relay.example:443 "), "{head}");
 }

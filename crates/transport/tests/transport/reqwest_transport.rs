@@ -49,7 +49,7 @@ async fn echo() -> Server {
                 Some(length.parse().unwrap())
             });
             let body = connection.read_exact(length.unwrap_or(0)).await;
-            connection.answer("200 OK", &format!("{head}{body}")).await;
+            connection.respond("200 OK", &format!("{head}{body}")).await;
         }
     })
     .await
@@ -297,7 +297,7 @@ async fn neither_the_key_nor_the_body_goes_to_the_target_of_a_redirect() {
         let tell = tell.clone();
         async move {
             let head = connection.read_head().await.unwrap();
-            connection.answer("200 OK", "").await;
+            connection.respond("200 OK", "").await;
             tell.send(head + &connection.read_to_end().await).unwrap();
         }
     })
@@ -357,7 +357,7 @@ async fn no_policy_of_the_client_repeats_a_request() {
         async move {
             while connection.read_head().await.is_some() {
                 count.fetch_add(1, Ordering::SeqCst);
-                connection.answer("503 Service Unavailable", "").await;
+                connection.respond("503 Service Unavailable", "").await;
             }
         }
     })

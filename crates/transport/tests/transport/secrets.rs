@@ -23,7 +23,7 @@ const SECRETS: [&str; 6] = [
     "key-secret",
     "query-secret",
     "asked-secret",
-    "answer-secret",
+    "served-secret",
     "proxy-secret",
     // user:proxy-secret
     "dXNlcjpwcm94eS1zZWNyZXQ=",
@@ -77,8 +77,8 @@ async fn exchange(shown: &Shown, transport: &(impl Transport + Debug), url: &str
     let call = transport.send(request(url, timeouts));
     shown.debug(&call);
     match call.await {
-        Ok(answer) => {
-            let body: Response<Body> = answer;
+        Ok(response) => {
+            let body: Response<Body> = response;
             let body = body.into_body();
             shown.debug(&body);
             let collect = body.collect_up_to(1_000);
@@ -137,20 +137,20 @@ async fn show_everything() {
     let stranger = SecureServer::start(config, echo).await;
     exchange(&shown, &direct, &stranger.url).await;
 
-    // Answers that come, that come late, break off, are none, or say that the answer is elsewhere.
-    for answer in [
-        "HTTP/1.1 200 OK\r\nset-cookie: answer-secret\r\ncontent-length: 13\r\n\r\nanswer-secret",
-        "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nanswer-secret",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nanswer-secret\r\n",
-        "HTTP/1.1 200 OK\r\nanswer-secret\r\n\r\n",
-        "HTTP/1.1 302 Found\r\nlocation: /answer-secret\r\ncontent-length: 0\r\n\r\n",
-        "answer-secret\r\n\r\n",
+    // Answers that come, that come late, break off, are none, or say that the response is elsewhere.
+    for response in [
+        "HTTP/1.1 200 OK\r\nset-cookie: served-secret\r\ncontent-length: 13\r\n\r\nserved-secret",
+        "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nserved-secret",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nserved-secret\r\n",
+        "HTTP/1.1 200 OK\r\nserved-secret\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: /served-secret\r\ncontent-length: 0\r\n\r\n",
+        "served-secret\r\n\r\n",
         "",
     ] {
         for closes in [true, false] {
             let server = Server::start(move |mut connection| async move {
                 connection.read_head().await.unwrap();
-                connection.write(answer).await;
+                connection.write(response).await;
                 if !closes {
                     connection.read_to_end().await;
                 }
@@ -163,21 +163,21 @@ async fn show_everything() {
     // Proxies that tunnel, that refuse, and that read the request.
     let config = authority.server_config(&["h2"]);
     let server = SecureServer::start(config, echo).await;
-    for (answer, url) in [
+    for (response, url) in [
         ("HTTP/1.1 200 OK\r\n\r\n", "https://relay.example/"),
         (
-            "HTTP/1.1 407 answer-secret\r\nproxy-authenticate: Basic\r\n\r\n",
+            "HTTP/1.1 407 served-secret\r\nproxy-authenticate: Basic\r\n\r\n",
             "https://relay.example/",
         ),
-        ("answer-secret\r\n\r\n", "https://relay.example/"),
+        ("served-secret\r\n\r\n", "https://relay.example/"),
         (
-            "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\nanswer-secret",
+            "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\nserved-secret",
             "http://relay.example/",
         ),
     ] {
         let proxy = Server::start(move |mut connection| async move {
             connection.read_head().await.unwrap();
-            connection.write(answer).await;
+            connection.write(response).await;
             connection.tunnel_to(server.address).await;
         })
         .await;
@@ -194,7 +194,7 @@ async fn show_everything() {
     for heard in [
         "hyper_util::client",
         "h2::codec",
-        "no answer came within 100ms",
+        "no response came within 100ms",
     ] {
         assert!(shown.contains(heard), "{heard}");
     }

@@ -96,8 +96,8 @@ impl Connection {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// An answer with a body, after which the connection can be used again.
-    pub(crate) async fn answer(&mut self, status: &str, body: &str) {
+    /// A response with a body, after which the connection can be used again.
+    pub(crate) async fn respond(&mut self, status: &str, body: &str) {
         let length = body.len();
         self.write(&format!(
             "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}"
@@ -106,9 +106,9 @@ impl Connection {
     }
 
     /// Answers every request with 200 and a body, until the client closes.
-    pub(crate) async fn answer_all(mut self, body: &str) {
+    pub(crate) async fn respond_to_all(mut self, body: &str) {
         while self.read_head().await.is_some() {
-            self.answer("200 OK", body).await;
+            self.respond("200 OK", body).await;
         }
     }
 

@@ -15,8 +15,8 @@ use twentyfirst_transport::{Body, Error, SharedTransport, Transport, from_fn};
 
 use crate::chain;
 
-async fn text(answer: Response<Body>) -> String {
-    let bytes = answer.into_body().collect_up_to(1_000).await.unwrap();
+async fn text(response: Response<Body>) -> String {
+    let bytes = response.into_body().collect_up_to(1_000).await.unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -91,8 +91,8 @@ async fn a_service_may_have_bodies_and_errors_of_its_own() {
         }
     });
 
-    let answer = service.send(request("/")).await.unwrap();
-    assert_eq!(text(answer).await, "its own body");
+    let response = service.send(request("/")).await.unwrap();
+    assert_eq!(text(response).await, "its own body");
 
     let error = service.send(request("/missing")).await.unwrap_err();
     assert!(
@@ -183,9 +183,9 @@ async fn a_service_that_is_not_ready_was_never_given_the_request() {
 
 #[tokio::test]
 async fn a_service_is_called_by_the_clone_that_was_ready() {
-    let answer = Gate::Closed.send(request("/")).await.unwrap();
+    let response = Gate::Closed.send(request("/")).await.unwrap();
 
-    assert_eq!(text(answer).await, "through");
+    assert_eq!(text(response).await, "through");
 }
 
 #[derive(Debug)]

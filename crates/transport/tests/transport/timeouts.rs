@@ -78,7 +78,7 @@ fn silent() -> (impl Transport + Clone, Arc<AtomicBool>) {
     (server, dropped)
 }
 
-mod the_answers_head {
+mod the_response_head {
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -92,7 +92,7 @@ mod the_answers_head {
 
         assert_eq!(start.elapsed(), 5 * MINUTE);
         assert_struck(&error, TimeoutKind::Head, 5 * MINUTE);
-        assert_eq!(chain(&error), "no answer came within 300s");
+        assert_eq!(chain(&error), "no response came within 300s");
         assert!(error.maybe_sent());
         assert!(!error.is_connect());
         assert!(dropped.load(Ordering::SeqCst), "the exchange is closed");
@@ -110,7 +110,7 @@ mod the_answers_head {
             }
         });
 
-        let answer = send(server, limits(|t| t.head = Some(5 * SECOND)), "{}")
+        let response = send(server, limits(|t| t.head = Some(5 * SECOND)), "{}")
             .await
             .unwrap();
         tokio::spawn(async move {
@@ -118,7 +118,7 @@ mod the_answers_head {
             pieces.send(Ok("late")).unwrap();
         });
 
-        let body = answer.into_body().collect_up_to(10).await.unwrap();
+        let body = response.into_body().collect_up_to(10).await.unwrap();
         assert_eq!(body, "late");
     }
 }
@@ -150,7 +150,7 @@ mod the_requests_body {
         });
         let start = Instant::now();
 
-        let answer = send(
+        let response = send(
             slow(59 * SECOND, 4 * SECOND),
             timeouts,
             vec![b'x'; 200 * 1024],
@@ -159,7 +159,7 @@ mod the_requests_body {
         .unwrap();
 
         assert_eq!(start.elapsed(), (4 * 59 + 4) * SECOND);
-        let sizes = answer.into_body().collect_up_to(100).await.unwrap();
+        let sizes = response.into_body().collect_up_to(100).await.unwrap();
         assert_eq!(sizes, "[65536, 65536, 65536, 8192]");
     }
 
@@ -253,8 +253,8 @@ mod the_requests_body {
             (limits(|t| t.send = Some(SECOND)), "{}", "stream"),
             (limits(|t| t.send = Some(SECOND)), "", "bytes"),
         ] {
-            let answer = send(server.clone(), timeouts, body).await.unwrap();
-            assert_eq!(answer.into_body().collect_up_to(10).await.unwrap(), seen);
+            let response = send(server.clone(), timeouts, body).await.unwrap();
+            assert_eq!(response.into_body().collect_up_to(10).await.unwrap(), seen);
         }
     }
 
@@ -264,23 +264,23 @@ mod the_requests_body {
             let head = connection.read_head().await.unwrap();
             assert!(head.contains("content-length: 100000\r\n"), "{head}");
             connection.read_exact(100_000).await;
-            connection.answer("200 OK", "all of it").await;
+            connection.respond("200 OK", "all of it").await;
         })
         .await;
         let transport = WithTimeouts::new(HttpTransport::new().unwrap(), TokioRuntime);
         let timeouts = limits(|t| t.send = Some(MINUTE));
 
-        let answer = transport
+        let response = transport
             .send(post(&server.url("/"), timeouts, vec![b'x'; 100_000]))
             .await
             .unwrap();
 
-        let body = answer.into_body().collect_up_to(10).await.unwrap();
+        let body = response.into_body().collect_up_to(10).await.unwrap();
         assert_eq!(body, "all of it");
     }
 }
 
-mod the_answers_body {
+mod the_response_body {
     use super::*;
 
     type Sender = mpsc::UnboundedSender<Result<&'static str, &'static str>>;
@@ -292,8 +292,8 @@ mod the_answers_body {
             let body = body.lock().unwrap().take().unwrap();
             async move { Ok(Response::new(body)) }
         });
-        let answer = send(server, timeouts, Body::empty()).await.unwrap();
-        (pieces, answer.into_body())
+        let response = send(server, timeouts, Body::empty()).await.unwrap();
+        (pieces, response.into_body())
     }
 
     #[tokio::test(start_paused = true)]
@@ -316,7 +316,7 @@ mod the_answers_body {
 
         assert_eq!(start.elapsed(), 71 * MINUTE);
         assert_struck(&error, TimeoutKind::Read, 15 * MINUTE);
-        assert_eq!(chain(&error), "nothing of the answer's body came for 900s");
+        assert_eq!(chain(&error), "nothing of the response's body came for 900s");
         assert!(error.maybe_sent());
         assert!(pieces.is_closed(), "closed although it is still held");
         assert!(body.frame().await.is_none());
@@ -424,8 +424,8 @@ async fn an_error_around_ours_still_tells_which_limit_struck() {
     let (server, _) = silent();
     let inner = WithTimeouts::new(server, TokioRuntime);
     let outer = from_fn(move |request| {
-        let answer = inner.send(request);
-        async move { answer.await.map_err(Error::new) }
+        let response = inner.send(request);
+        async move { response.await.map_err(Error::new) }
     });
     let timeouts = limits(|t| t.head = Some(SECOND));
 
@@ -585,10 +585,10 @@ async fn a_request_that_has_a_connection_may_have_been_sent() {
 }
 
 proptest! {
-    /// An answer fails at the first moment at which a limit is reached, and otherwise arrives whole. Gaps are even
+    /// A response fails at the first moment at which a limit is reached, and otherwise arrives whole. Gaps are even
     /// and limits odd, so that no two things happen at the same moment.
     #[test]
-    fn an_answer_fails_at_the_first_limit_that_it_reaches_or_arrives(
+    fn a_response_fails_at_the_first_limit_that_it_reaches_or_arrives(
         head in 0..50_u64,
         gaps in prop::collection::vec(0..50_u64, 0..8),
         head_limit in prop::option::of(0..60_u64),

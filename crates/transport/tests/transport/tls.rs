@@ -48,7 +48,7 @@ fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
             "{chain}"
         );
 
-        let plain = Server::start(|connection| connection.answer_all("plain")).await;
+        let plain = Server::start(|connection| connection.respond_to_all("plain")).await;
         assert!(get(&plain.url("/")).await.is_ok());
     });
 }
@@ -133,10 +133,10 @@ async fn the_version_is_agreed_in_the_handshake() {
     ] {
         let server = SecureServer::start(authority.server_config(offered), echo).await;
 
-        let answer = server.post(&transport).await.unwrap();
+        let response = server.post(&transport).await.unwrap();
 
-        assert_eq!(answer.version(), version, "{offered:?}");
-        let body = answer.into_body().collect_up_to(100).await.unwrap();
+        assert_eq!(response.version(), version, "{offered:?}");
+        let body = response.into_body().collect_up_to(100).await.unwrap();
         assert_eq!(body, "question");
     }
 }
@@ -152,8 +152,8 @@ async fn a_stream_outlives_the_idle_time_of_its_connection_and_its_transport() {
         let request = Request::post(&server.url).body(Body::wrap(body)).unwrap();
 
         pieces.send(Ok("before")).unwrap();
-        let mut answer = soon(transport.send(request)).await.unwrap().into_body();
-        let before = soon(answer.frame()).await.unwrap().unwrap();
+        let mut response = soon(transport.send(request)).await.unwrap().into_body();
+        let before = soon(response.frame()).await.unwrap().unwrap();
         assert_eq!(before.into_data().unwrap(), "before", "{offered}");
         if offered == "h2" {
             // A connection that can be shared waits in the pool while it is in use.
@@ -164,7 +164,7 @@ async fn a_stream_outlives_the_idle_time_of_its_connection_and_its_transport() {
 
         pieces.send(Ok("after")).unwrap();
         drop(pieces);
-        let after = soon(answer.collect_up_to(100)).await.unwrap();
+        let after = soon(response.collect_up_to(100)).await.unwrap();
         assert_eq!(after, "after", "{offered}");
     }
 }
@@ -187,7 +187,7 @@ async fn a_server_that_is_not_trusted_receives_nothing() {
 }
 
 #[tokio::test]
-async fn a_secure_connection_closed_before_the_answer_may_have_sent_the_request() {
+async fn a_secure_connection_closed_before_the_response_may_have_sent_the_request() {
     let authority = Authority::new();
     for offered in ["h2", "http/1.1"] {
         let config = authority.server_config(&[offered]);
@@ -399,7 +399,7 @@ mod pings {
         soon(asked.recv()).await.unwrap();
         for _ in 0..5 {
             clock.pass_for_a_sleeper(Duration::from_secs(20)).await;
-            // In the meantime the ping and its answer have passed, too.
+            // In the meantime the ping and its response have passed, too.
             for _ in 0..3 {
                 let probe = Request::get(format!("{}probe", server.url))
                     .body(Body::empty())

@@ -90,13 +90,13 @@ fn request(body: impl Into<Body>) -> Request<Body> {
 async fn an_exchange_is_one_span_and_shows_no_secret() {
     let (spans, _guard) = Spans::watch();
     let server = WithTracing::new(from_fn(async |_| {
-        let mut answer = Response::new("body-secret".into());
-        *answer.status_mut() = StatusCode::CREATED;
-        Ok(answer)
+        let mut response = Response::new("body-secret".into());
+        *response.status_mut() = StatusCode::CREATED;
+        Ok(response)
     }));
 
-    let answer = server.send(request("asked-secret")).await.unwrap();
-    let body = answer.into_body().collect_up_to(100).await.unwrap();
+    let response = server.send(request("asked-secret")).await.unwrap();
+    let body = response.into_body().collect_up_to(100).await.unwrap();
 
     assert_eq!(body, "body-secret");
     assert_eq!(
@@ -111,21 +111,21 @@ async fn an_exchange_is_one_span_and_shows_no_secret() {
 #[tokio::test]
 async fn a_span_lasts_as_long_as_its_streams() {
     let (spans, _guard) = Spans::watch();
-    let (answer_pieces, answer) = Pieces::new();
+    let (response_pieces, response) = Pieces::new();
     let (request_pieces, asked) = Pieces::new();
-    let answer = Mutex::new(Some(Body::wrap(answer)));
+    let response = Mutex::new(Some(Body::wrap(response)));
     let server = WithTracing::new(from_fn(move |mut request: Request<Body>| {
-        let answer = answer.lock().unwrap().take().unwrap();
+        let response = response.lock().unwrap().take().unwrap();
         async move {
             while let Some(frame) = request.body_mut().frame().await {
                 frame?;
             }
-            Ok(Response::new(answer))
+            Ok(Response::new(response))
         }
     }));
     for piece in ["one", "two"] {
         request_pieces.send(Ok(piece)).unwrap();
-        answer_pieces.send(Ok(piece)).unwrap();
+        response_pieces.send(Ok(piece)).unwrap();
     }
     drop(request_pieces);
 
@@ -138,7 +138,7 @@ async fn a_span_lasts_as_long_as_its_streams() {
     body.frame().await.unwrap().unwrap();
     body.frame().await.unwrap().unwrap();
     assert!(spans.take().is_empty());
-    drop(answer_pieces);
+    drop(response_pieces);
     assert!(body.frame().await.is_none());
 
     assert_eq!(

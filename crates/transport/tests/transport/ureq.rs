@@ -64,7 +64,7 @@ async fn a_request_arrives_as_it_is() {
                     false => String::new(),
                 };
                 heads.send(head + &body).unwrap();
-                connection.answer("200 OK", "").await;
+                connection.respond("200 OK", "").await;
             }
         }
     })
@@ -235,7 +235,7 @@ async fn a_stream_arrives_piece_by_piece() {
 
 #[tokio::test]
 async fn exchanges_at_the_same_time_have_connections_of_their_own_and_leave_them() {
-    let server = Server::start(|connection| connection.answer_all("body")).await;
+    let server = Server::start(|connection| connection.respond_to_all("body")).await;
     let transport = UreqTransport::new();
     let mut responses = Vec::new();
     for _ in 0..3 {
@@ -263,7 +263,7 @@ async fn exchanges_at_the_same_time_have_connections_of_their_own_and_leave_them
 
 #[tokio::test]
 async fn no_more_connections_are_kept_than_the_settings_say() {
-    let server = Server::start(|connection| connection.answer_all("body")).await;
+    let server = Server::start(|connection| connection.respond_to_all("body")).await;
     let settings = Agent::config_builder().proxy(None).max_idle_connections(0);
     let transport = UreqTransport::with_settings(settings);
     for _ in 0..3 {
@@ -306,7 +306,7 @@ async fn without_a_connection_nothing_was_sent() {
     // Nor where the connection that was kept has ended, and no other is to be had.
     let server = Server::start_once(|mut connection| async move {
         connection.read_head().await.unwrap();
-        connection.answer("200 OK", "").await;
+        connection.respond("200 OK", "").await;
     })
     .await;
     let response = send(&transport, get(&server)).await.unwrap();
@@ -380,7 +380,7 @@ async fn certificates_are_checked_before_anything_is_sent() {
 
 #[tokio::test]
 async fn requests_go_through_a_tunnel_of_the_proxy() {
-    let server = Server::start(|connection| connection.answer_all("body")).await;
+    let server = Server::start(|connection| connection.respond_to_all("body")).await;
     let address = server.address();
     let proxy = Server::start(move |mut connection| async move {
         let head = connection.read_head().await.unwrap();
@@ -388,7 +388,7 @@ async fn requests_go_through_a_tunnel_of_the_proxy() {
             connection.write("HTTP/1.1 200 Connected\r\n\r\n").await;
             connection.tunnel_to(address).await;
         } else {
-            connection.answer("403 Forbidden", "").await;
+            connection.respond("403 Forbidden", "").await;
         }
     })
     .await;
@@ -407,11 +407,11 @@ async fn requests_go_through_a_tunnel_of_the_proxy() {
 
 #[tokio::test]
 async fn a_request_that_left_may_have_arrived_wherever_its_connection_breaks() {
-    for answer in ["", "HTTP/1.1 200 OK\r\ncontent-le", "nonsense\r\n\r\n"] {
+    for response in ["", "HTTP/1.1 200 OK\r\ncontent-le", "nonsense\r\n\r\n"] {
         let server = Server::start(move |mut connection| async move {
             connection.read_head().await.unwrap();
             connection.read_exact(8).await;
-            connection.write(answer).await;
+            connection.write(response).await;
         })
         .await;
         let error = send(&UreqTransport::new(), post(&server.url("/")))
@@ -419,7 +419,7 @@ async fn a_request_that_left_may_have_arrived_wherever_its_connection_breaks() {
             .unwrap_err();
         assert!(
             error.maybe_sent() && !error.is_connect(),
-            "{answer}: {error:?}"
+            "{response}: {error:?}"
         );
         assert_eq!(server.connections(), 1);
     }

@@ -4,9 +4,9 @@ use http_body::Body as _;
 
 use super::Body;
 
-/// Adds `content-length: 0` to a request whose method gives a body a meaning and whose body is empty (RFC 9110, section 8.6): over
-/// HTTP/1.1 hyper leaves it out, and servers take such a request for one without a body.
-pub(crate) fn say_empty(request: &mut Request<Body>) {
+/// Adds `content-length: 0` to a request with an empty body if its method gives a body a meaning (RFC 9110, section 8.6). Over
+/// HTTP/1.1 hyper leaves the header out, and servers then take the request for one without a body.
+pub(crate) fn set_empty_length(request: &mut Request<Body>) {
     let takes_body = matches!(
         *request.method(),
         Method::POST | Method::PUT | Method::PATCH

@@ -1,4 +1,4 @@
-//! The limits on an answer's body.
+//! The limits on a response's body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
