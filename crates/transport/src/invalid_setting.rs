@@ -1,13 +1,13 @@
-//! Settings that cannot be used.
+//! Errors of invalid settings.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::BoxError;
 
-/// A setting of a transport that cannot be used: of [`HttpTransport`](crate::HttpTransport), with the feature `http`.
+/// An invalid setting of a transport: of [`HttpTransport`](crate::HttpTransport), with the feature `http`.
 ///
-/// It says which, and never shows it.
+/// It names the setting and never shows its value.
 #[derive(Debug)]
 pub struct InvalidSetting {
     problem: Cow<'static, str>,

@@ -1,7 +1,7 @@
 //! HTTP transports for the 21st Agents client, each a tower service: hyper and rustls, or one of your own.
 //!
-//! It carries requests and brings answers back, and knows nothing of what they say. Which request to send, whether to
-//! send it again and how long to wait is decided elsewhere; what that needs from here is one fact about every
+//! It sends requests and returns responses without interpreting them. Which request to send, whether to
+//! retry it and how long to wait is decided by the client, which needs one fact about every
 //! failure: [whether the request may have been sent](Error::maybe_sent).
 //!
 //! ```text
@@ -70,8 +70,8 @@
 //! ```
 //!
 //! # Features
-//! None of them changes what the rest does. Without any, this crate has no hyper, no rustls and no tokio: the types that a
-//! [`Transport`] of your own needs, its time limits, and bodies.
+//! No feature changes the behavior of another. Without any, this crate has no hyper, no rustls and no tokio: only the types for a
+//! [`Transport`] of your own, its time limits, and bodies.
 //!
 //! - `http`, on by default: `HttpTransport`, over hyper, rustls and tokio.
 //! - `reqwest`: `ReqwestTransport`, over a `reqwest::Client` of yours.
@@ -82,8 +82,9 @@
 //! - `cassette`: the module `cassette`, which records exchanges and plays them.
 //!
 //! # What it does not do
-//! Redirects are never followed (`ReqwestTransport` says what its client has to be told), nothing is retried once a byte of it may have left, and there are no cookies and no
-//! decompression. Nothing that is printed or logged shows a header, a body, a query, a key or a password.
+//! Redirects are never followed (see `ReqwestTransport` for the setting that its client needs), nothing is retried once a byte of it may
+//! have been sent, and there are no cookies and no decompression. Printed and logged text never shows a header, a body, a query, a key
+//! or a password.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

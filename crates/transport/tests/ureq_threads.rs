@@ -1,4 +1,4 @@
-//! The threads of the transport over `ureq`, counted: hence in a process of its own.
+//! Counts the threads of the transport over `ureq`, in a process of its own.
 #![cfg(target_os = "linux")]
 
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ use twentyfirst_transport::{Body, Transport as _, UreqTransport};
 
 const EACH: usize = 20;
 
-/// Says nothing behind the first piece of a stream, and nothing at all to others. Tells of each connection that the client has closed.
+/// Sends nothing after the first piece of a stream, and nothing at all to other requests. Reports each connection that the client closes.
 fn silent_server() -> (SocketAddr, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -29,7 +29,7 @@ fn silent_server() -> (SocketAddr, Receiver<()>) {
                     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
                     write!(stream, "{head}3\r\none\r\n").unwrap();
                 }
-                // Until the end, or a reset.
+                // Reads until the end or a reset.
                 let _ = stream.read(&mut head);
                 closed.send(()).unwrap();
             });

@@ -1,10 +1,10 @@
 //! The body of a request or of a response.
 
+#[cfg(any(feature = "http", feature = "reqwest"))]
+mod empty_length;
 mod exact_length;
 mod read;
 mod read_with;
-#[cfg(any(feature = "http", feature = "reqwest"))]
-mod empty_length;
 mod source;
 
 use std::pin::Pin;
@@ -16,11 +16,11 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 
-pub use self::read::{Beginning, Collect, ReadBeginning};
-#[cfg(feature = "ureq")]
-pub(crate) use self::read_with::Fed;
 #[cfg(any(feature = "http", feature = "reqwest"))]
 pub(crate) use self::empty_length::set_empty_length;
+pub use self::read::{Beginning, Collect, ReadBeginning};
+#[cfg(feature = "ureq")]
+pub(crate) use self::read_with::ReadOutcome;
 use crate::error::{BoxError, Error};
 
 /// The size of a piece that a thread hands over, in bytes.

@@ -42,15 +42,15 @@ impl Body {
         T: Send + 'static,
     {
         match self.feed("body-reader", read).await {
-            Fed::Done(result) => Ok(result),
-            Fed::Broken(error) => Err(error),
-            Fed::NoThread(error) => Err(Error::new(error)),
-            Fed::Panicked => Err(Error::new("the function that reads the body panicked")),
+            ReadOutcome::Done(result) => Ok(result),
+            ReadOutcome::Broken(error) => Err(error),
+            ReadOutcome::NoThread(error) => Err(Error::new(error)),
+            ReadOutcome::Panicked => Err(Error::new("the function that reads the body panicked")),
         }
     }
 
     /// Implements [`read_with`](Self::read_with) on a thread with this name.
-    pub(crate) async fn feed<F, T>(mut self, thread: &str, read: F) -> Fed<T>
+    pub(crate) async fn feed<F, T>(mut self, thread: &str, read: F) -> ReadOutcome<T>
     where
         F: FnOnce(&mut dyn Read) -> T + Send + 'static,
         T: Send + 'static,
@@ -64,7 +64,7 @@ impl Body {
         };
         let thread = thread::Builder::new().name(thread.to_owned());
         if let Err(error) = thread.spawn(move || done.send(read(&mut reader)).ok()) {
-            return Fed::NoThread(error);
+            return ReadOutcome::NoThread(error);
         }
         let broken = loop {
             let piece = poll_fn(|cx| self.poll_data(cx)).await;
@@ -83,15 +83,15 @@ impl Body {
         drop(self);
         let result = result.await;
         match (broken, result) {
-            (Some(error), _) => Fed::Broken(error),
-            (None, Ok(result)) => Fed::Done(result),
-            (None, Err(_)) => Fed::Panicked,
+            (Some(error), _) => ReadOutcome::Broken(error),
+            (None, Ok(result)) => ReadOutcome::Done(result),
+            (None, Err(_)) => ReadOutcome::Panicked,
         }
     }
 }
 
 /// The outcome of a function that reads a body.
-pub(crate) enum Fed<T> {
+pub(crate) enum ReadOutcome<T> {
     Done(T),
     /// The body broke off; the function's result is ignored.
     Broken(Error),

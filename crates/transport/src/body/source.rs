@@ -191,22 +191,22 @@ impl http_body::Body for Written {
             && let Some(write) = write.take()
         {
             *self = match Self::start(write) {
-                Ok(words) => Self::Running(words),
+                Ok(messages) => Self::Running(messages),
                 Err(error) => {
                     *self = Self::Over;
                     return Poll::Ready(Some(Err(error)));
                 }
             };
         }
-        let Self::Running(words) = &mut *self else {
+        let Self::Running(messages) = &mut *self else {
             return Poll::Ready(None);
         };
-        let end = match ready!(Pin::new(words).poll_next(cx)) {
+        let end = match ready!(Pin::new(messages).poll_next(cx)) {
             Some(Message::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
             Some(Message::End(Ok(()))) => None,
             Some(Message::End(Err(error))) => Some(Err(error)),
             None => Some(Err(io::Error::other(
-                "the function that writes it panicked",
+                "the function that writes the body panicked",
             ))),
         };
         *self = Self::Over;
@@ -245,7 +245,7 @@ impl Write for Writer {
 }
 
 /// Sends a message and blocks until there is room for it.
-fn send(messages: &mut mpsc::Sender<Message>, word: Message) -> Result<(), mpsc::SendError> {
-    block_on(poll_fn(|cx| words.poll_ready(cx)))?;
-    words.start_send(word)
+fn send(messages: &mut mpsc::Sender<Message>, message: Message) -> Result<(), mpsc::SendError> {
+    block_on(poll_fn(|cx| messages.poll_ready(cx)))?;
+    messages.start_send(message)
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::masking::{Masking, is_secret_header};
 use crate::error::BoxError;
 
-/// One line. Times are milliseconds since the line before.
+/// One line. Times are in milliseconds since the previous line.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
@@ -43,31 +43,31 @@ enum Line {
 
 const VERSION: u32 = 1;
 
-/// Content, as readable as it can be.
+/// Content, as text if possible.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Data {
     Text(String),
     Base64(String),
-    /// How many bytes there were, which are not written.
+    /// The number of bytes of content that was too long to write.
     Length(u64),
 }
 
-/// How an exchange ended.
+/// The end of an exchange.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ending {
     /// The response was read to its end.
     Whole,
-    /// There was no response, or its body broke off.
+    /// The exchange failed: there was no response, or its body broke off.
     Failed { error: String, maybe_sent: bool },
-    /// Whoever waited for the response, or read it, left.
+    /// The caller dropped the exchange or the response's body.
     Dropped,
-    /// The body was longer than what is recorded.
+    /// The body exceeded the recorder's limit.
     TooLong,
 }
 
-/// One exchange, as it is written and read.
+/// One exchange of a cassette.
 pub(super) struct Exchange {
     pub(super) request: Request,
     pub(super) response: Option<ResponseHead>,
@@ -77,7 +77,7 @@ pub(super) struct Exchange {
 
 pub(super) struct Request {
     pub(super) method: Method,
-    /// With the query.
+    /// The path with its query.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Written,
@@ -96,13 +96,13 @@ pub(super) enum Written {
     Length(u64),
 }
 
-/// The part of a URI that a cassette holds.
+/// Returns the part of a URI that a cassette records.
 pub(super) fn path(uri: &Uri) -> String {
     uri.path_and_query()
         .map_or_else(|| uri.path().to_owned(), ToString::to_string)
 }
 
-/// The line that a cassette begins with.
+/// Returns the first line of a cassette.
 pub(super) fn beginning() -> serde_json::Result<String> {
     let mut line = serde_json::to_string(&Line::Cassette { version: VERSION })?;
     line.push('\n');
@@ -110,7 +110,7 @@ pub(super) fn beginning() -> serde_json::Result<String> {
 }
 
 impl Exchange {
-    /// The lines of this exchange. Bodies are masked already; all else is not.
+    /// Returns the lines of this exchange. Its bodies must be masked already; everything else is masked here.
     pub(super) fn to_lines(
         &self,
         in_request: &Masking,
@@ -149,7 +149,7 @@ impl Exchange {
     }
 }
 
-/// All exchanges of a cassette.
+/// Reads all exchanges of a cassette.
 pub(super) fn read(text: &str) -> Result<Vec<Exchange>, InvalidCassette> {
     let mut exchanges = Vec::new();
     let mut begun = false;
@@ -168,7 +168,9 @@ pub(super) fn read(text: &str) -> Result<Vec<Exchange>, InvalidCassette> {
         match (line, &mut open) {
             (Line::Cassette { version: VERSION }, None) if !begun => begun = true,
             (Line::Cassette { .. }, _) if !begun => {
-                return Err(wrong("the cassette is of another version"));
+                return Err(wrong(
+                    "the cassette has an unsupported version: record it again",
+                ));
             }
             _ if !begun => return Err(wrong("a cassette begins with its version")),
             (
@@ -182,9 +184,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Exchange>, InvalidCassette> {
             ) => {
                 open = Some(Exchange {
                     request: Request {
-                        method: method
-                            .parse()
-                            .map_err(|_| wrong("the method cannot be one"))?,
+                        method: method.parse().map_err(|_| wrong("the method is invalid"))?,
                         path,
                         headers: read_headers(headers, number)?,
                         body: body.read(number)?,
@@ -205,7 +205,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Exchange>, InvalidCassette> {
                 exchange.response = Some(ResponseHead {
                     after: Duration::from_millis(after_ms),
                     status: StatusCode::from_u16(status)
-                        .map_err(|_| wrong("the status cannot be one"))?,
+                        .map_err(|_| wrong("the status is invalid"))?,
                     headers: read_headers(headers, number)?,
                 });
             }
@@ -216,13 +216,15 @@ pub(super) fn read(text: &str) -> Result<Vec<Exchange>, InvalidCassette> {
             (Line::End { after_ms, how }, Some(_)) => {
                 if let Some(mut exchange) = open.take() {
                     if exchange.response.is_none() && how == Ending::Whole {
-                        return Err(wrong("an exchange without a response is not whole"));
+                        return Err(wrong(
+                            "an exchange without a response cannot end as `whole`",
+                        ));
                     }
                     exchange.end = (Duration::from_millis(after_ms), how);
                     exchanges.push(exchange);
                 }
             }
-            _ => return Err(wrong("the line does not belong here")),
+            _ => return Err(wrong("the line is out of order")),
         }
     }
     match open {
@@ -234,7 +236,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Exchange>, InvalidCassette> {
     }
 }
 
-/// What a cassette cannot be played for.
+/// An error in a cassette, with its line.
 #[derive(Debug)]
 pub struct InvalidCassette {
     line: usize,
@@ -284,7 +286,7 @@ impl Data {
             Self::Base64(text) => BASE64_STANDARD
                 .decode(text)
                 .map(|bytes| Written::Bytes(bytes.into()))
-                .map_err(|_| InvalidCassette::new(line, "there is no Base64")),
+                .map_err(|_| InvalidCassette::new(line, "the Base64 is invalid")),
         }
     }
 }
@@ -292,7 +294,7 @@ impl Data {
 fn write_headers(headers: &HeaderMap, masking: &Masking) -> Vec<(String, String)> {
     headers
         .iter()
-        .filter(|&(name, value)| !is_about_the_message(name) && !is_secret_header(name, value))
+        .filter(|&(name, value)| !is_transfer_header(name) && !is_secret_header(name, value))
         .filter_map(|(name, value)| {
             let value = masking.mask_text(value.to_str().ok()?);
             Some((name.to_string(), value))
@@ -300,8 +302,8 @@ fn write_headers(headers: &HeaderMap, masking: &Masking) -> Vec<(String, String)
         .collect()
 }
 
-/// What says how a message was carried, and is not true of how it is played.
-fn is_about_the_message(name: &HeaderName) -> bool {
+/// Returns whether a header describes only the transfer of a message, and is therefore wrong when the message is played.
+fn is_transfer_header(name: &HeaderName) -> bool {
     [
         header::CONNECTION,
         header::CONTENT_LENGTH,
@@ -320,7 +322,7 @@ fn read_headers(headers: Vec<(String, String)>, line: usize) -> Result<HeaderMap
             Some((name, value))
         })
         .collect::<Option<_>>()
-        .ok_or_else(|| InvalidCassette::new(line, "a header cannot be one"))
+        .ok_or_else(|| InvalidCassette::new(line, "a header is invalid"))
 }
 
 fn to_ms(time: Duration) -> u64 {

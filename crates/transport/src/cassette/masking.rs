@@ -1,4 +1,4 @@
-//! What must not be written.
+//! Masks secrets in recordings.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 
-/// An exchange, shown to the function that says how to mask what is written of it.
+/// An exchange, passed to the function that chooses its [`Masking`].
 ///
-/// It is shown twice: first the request alone, for what is written of the request; then together with its response, for what is
-/// written of the response.
+/// The function is called twice: first with the request alone, to mask what is written of the request; then with its response too,
+/// to mask what is written of the response.
 #[non_exhaustive]
 pub struct Content<'a> {
-    /// The request's head, with the extensions that whoever made it put there.
+    /// The request's head, with its extensions.
     pub request: &'a request::Parts,
     /// The request's body, as far as it was sent.
     pub request_body: &'a [u8],
-    /// The response's headers and its body, as far as it was read; `None` as long as only the request is looked at.
+    /// The response's headers and its body, as far as it was read; `None` in the first call.
     pub response: Option<(&'a HeaderMap, &'a [u8])>,
 }
 
 impl Content<'_> {
-    /// The values of the headers that are never written, of both sides. A body may repeat them.
+    /// Returns the values of the headers that are never written, of request and response. A body may repeat them.
     pub fn secret_headers(&self) -> impl Iterator<Item = &HeaderValue> {
         let response = self.response.into_iter().flat_map(|(headers, _)| headers);
         let all = self.request.headers.iter().chain(response);
@@ -40,14 +40,14 @@ impl fmt::Debug for Content<'_> {
     }
 }
 
-/// Finds the places of a text that must not be written: see [`Recorder::new`](super::Recorder::new).
+/// Finds the parts of a text that must not be written: see [`Recorder::new`](super::Recorder::new).
 pub struct Masking(Box<Find>);
 
 type Find = dyn Fn(&[u8]) -> Vec<(Range<usize>, &'static str)> + Send + Sync;
 
 impl Masking {
-    /// Masks the places that `find` returns for a path, the value of a header, or a body: in order, with what is written in place of
-    /// each.
+    /// Masks the ranges that `find` returns for a path, a header's value or a body. It returns them in order, each with its
+    /// replacement.
     pub fn new(
         find: impl Fn(&[u8]) -> Vec<(Range<usize>, &'static str)> + Send + Sync + 'static,
     ) -> Self {
@@ -64,7 +64,7 @@ impl Masking {
         String::from_utf8_lossy(&masked.concat()).into_owned()
     }
 
-    /// Masks all pieces together. What stands for a place is in the piece where the place begins.
+    /// Masks all pieces as one text. The replacement of a range goes into the piece where the range begins.
     pub(super) fn mask(&self, pieces: &[Bytes]) -> Vec<Vec<u8>> {
         let all = pieces.concat();
         let mut places = (self.0)(&all).into_iter().peekable();
@@ -93,10 +93,10 @@ impl fmt::Debug for Masking {
     }
 }
 
-/// Says how to mask an exchange.
+/// A function that chooses how to mask an exchange.
 pub(super) type Hook = Arc<dyn Fn(&Content<'_>) -> Masking + Send + Sync>;
 
-/// Whether a header says who somebody is.
+/// Returns whether a header may hold credentials.
 pub(super) fn is_secret_header(name: &HeaderName, value: &HeaderValue) -> bool {
     const WORDS: [&str; 10] = [
         "auth",

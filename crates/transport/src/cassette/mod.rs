@@ -1,7 +1,7 @@
 //! Exchanges recorded to a file, and played from it: tests that need neither network nor server. Feature `cassette`.
 //!
-//! A [`Recorder`] goes around a transport and writes what passes; a [`Player`] is a transport that responds with what was written, and
-//! fails when it is asked for something else. Requests may come in any order, since those of several tasks do; requests that are alike
+//! A [`Recorder`] wraps a transport and writes its exchanges. A [`Player`] is a transport that responds as recorded and fails on any
+//! other request. Requests may come in any order, because concurrent tasks do not keep one; identical requests
 //! get their responses in the order of the recording.
 //!
 //! ```no_run
@@ -24,15 +24,15 @@
 //!
 //! # What is written
 //! Lines of JSON that can be read, reviewed and edited: a request, the head of its response, the pieces of its body as
-//! they came, with the milliseconds between them, and how it ended. Of a request's URI only path and query are
+//! they arrived, with the milliseconds between them, and the end. Only the path and the query of a request's URI are
 //! written, so that a recording can be played against any base URL.
 //!
-//! Headers that say who somebody is are never written: values that are
-//! [marked as sensitive](http::HeaderValue::set_sensitive), and every header whose name speaks of authorization,
-//! cookies, tokens, keys, passwords, credentials, signatures or secrets. Everything else goes through a [`Masking`], which says
-//! what must not be written of bodies, paths and other headers, and what is written in its place.
+//! Headers with credentials are never written: values that are
+//! [marked as sensitive](http::HeaderValue::set_sensitive), and every header whose name refers to authorization,
+//! cookies, tokens, keys, passwords, credentials, signatures or secrets. Everything else goes through a [`Masking`], which
+//! replaces the secrets in bodies, paths and other headers.
 //!
-//! A request is the same as a recorded one if it differs only where `***` is recorded: secrets may be others each time.
+//! A request matches a recorded one if it differs only where `***` is recorded: secrets may change from run to run.
 
 mod format;
 mod masking;

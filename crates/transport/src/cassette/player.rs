@@ -1,4 +1,4 @@
-//! Plays what was recorded.
+//! Plays recorded exchanges.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,23 +13,23 @@ use http_body::Frame;
 use memchr::memmem;
 use tower_service::Service;
 
-use super::format::{self, ResponseHead, Ending, Exchange, InvalidCassette, Written};
+use super::format::{self, Ending, Exchange, InvalidCassette, ResponseHead, Written};
 use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
 use crate::runtime::Runtime;
 use crate::transport::ResponseFuture;
 
-/// A transport that answers as a cassette has it. Feature `cassette`.
+/// A transport that responds from a cassette. Feature `cassette`.
 ///
-/// A request is answered by the first recorded exchange that has not been played yet and has the same method, the same
-/// path with query, and the same body; where `***` is recorded, anything may stand. Headers are not compared. Streams come in the
-/// same pieces, without waiting unless a [pace](Self::pace) is set, and end as they did: an exchange that failed fails
-/// again. Clones play the same cassette on.
+/// It responds with the first recorded exchange that has not been played yet and has the same method, the same
+/// path with query, and the same body; a recorded `***` matches anything. Headers are not compared. Streams arrive in the
+/// recorded pieces, without waiting unless a [pace](Self::pace) is set, and end as recorded: an exchange that failed fails
+/// again. Clones share the cassette and its position.
 ///
 /// # Errors
-/// A request that was not recorded, or not as often, was [not sent](Error::maybe_sent). Its error says how it differs from the exchange
-/// that comes closest to it.
+/// A request that was not recorded, or not as often, was [not sent](Error::maybe_sent). Its error names the difference from the closest
+/// recorded exchange.
 #[derive(Clone)]
 pub struct Player {
     exchanges: Arc<Mutex<Vec<Recorded>>>,
@@ -37,7 +37,7 @@ pub struct Player {
     pace: Option<Arc<dyn Runtime>>,
 }
 
-/// An exchange, of which the response is there until it is played.
+/// A recorded exchange. Playing it takes its response.
 struct Recorded {
     request: format::Request,
     play: Option<Play>,
@@ -53,7 +53,7 @@ impl Player {
     /// Reads a cassette.
     ///
     /// # Errors
-    /// Where it is not one; the error says in which line.
+    /// If the text is not a valid cassette; the error names the line.
     pub fn new(cassette: &str) -> Result<Self, InvalidCassette> {
         let exchanges = format::read(cassette)?.into_iter().map(|exchange| {
             let Exchange {
@@ -78,7 +78,7 @@ impl Player {
         })
     }
 
-    /// Masks what the error shows of a request that was not recorded.
+    /// Masks the request that the error of an unrecorded request shows.
     pub fn masking(
         mut self,
         masking: impl Fn(&Content<'_>) -> Masking + Send + Sync + 'static,
@@ -87,13 +87,13 @@ impl Player {
         self
     }
 
-    /// Takes the time for everything that it took when it was recorded.
+    /// Waits as long for each response and piece as it took when it was recorded. Default: no waits.
     pub fn pace(mut self, runtime: impl Runtime) -> Self {
         self.pace = Some(Arc::new(runtime));
         self
     }
 
-    /// How many exchanges have not been played yet.
+    /// Returns the number of exchanges that have not been played yet.
     pub fn remaining(&self) -> usize {
         let exchanges = self
             .exchanges
@@ -182,17 +182,17 @@ impl Play {
 }
 
 impl Ending {
-    /// Why there is no more.
+    /// Returns the error that ends the response.
     fn reason(self) -> AsRecorded {
         AsRecorded(match self {
             Self::Failed { error, .. } => error,
-            Self::Dropped => "whoever waited for it left".to_owned(),
+            Self::Dropped => "the caller dropped it during the recording".to_owned(),
             Self::TooLong | Self::Whole => "the rest was not recorded".to_owned(),
         })
     }
 }
 
-/// What the recording says of a failure.
+/// The recorded text of a failure.
 #[derive(Debug)]
 struct AsRecorded(String);
 
@@ -245,14 +245,14 @@ impl http_body::Body for PlayedBody {
     }
 }
 
-/// A request as it is looked for.
+/// A request to look for.
 struct Requested {
     head: request::Parts,
     path: String,
     body: Bytes,
 }
 
-/// What of it may be shown.
+/// The masked request, for errors.
 struct Shown {
     method: Method,
     path: String,
@@ -283,7 +283,7 @@ impl Requested {
         }
     }
 
-    /// What is not the same in the exchange that comes closest.
+    /// Returns the difference from the closest recorded exchange.
     fn difference(&self, shown: &Shown, exchanges: &[Recorded]) -> Difference {
         let mut unplayed = Vec::new();
         for exchange in exchanges {
@@ -325,14 +325,15 @@ impl Requested {
     }
 }
 
-/// Whether this is what was recorded, with anything where `***` is. The quotes around it belong to it: a number may have been masked.
+/// Returns whether a text matches a recorded one, in which `***` matches anything. The mask may include the quotes around it, because
+/// a number may have been masked.
 fn is_like(recorded: &[u8], asked: &[u8]) -> bool {
     const MASK: &[u8] = b"***";
     let mut rest = Some(asked);
     let mut recorded = recorded;
     let mut is_first = true;
     while let Some(at) = memmem::find(recorded, MASK) {
-        // Of more asterisks any can be those of the mask.
+        // In a longer run of asterisks, any three may be the mask.
         let stars = recorded[at..]
             .iter()
             .take_while(|byte| **byte == b'*')
@@ -356,7 +357,7 @@ fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
-/// Some text around a place in it.
+/// Returns the text around a position.
 fn excerpt(text: &str, place: usize) -> String {
     const BEFORE: usize = 20;
     const LENGTH: usize = 120;
@@ -368,16 +369,16 @@ fn excerpt(text: &str, place: usize) -> String {
     format!("{before}{}{after}", shown.escape_debug())
 }
 
-/// The last place at or before `at` that stands between two characters of `text`.
+/// Returns the last character boundary of `text` at or before `at`.
 fn char_boundary(text: &str, at: usize) -> usize {
-    // `str::floor_char_boundary` takes Rust 1.91.
+    // `str::floor_char_boundary` needs Rust 1.91.
     (0..=at.min(text.len()))
         .rev()
         .find(|&at| text.is_char_boundary(at))
         .unwrap_or(0)
 }
 
-/// A request that no exchange is left for.
+/// The error of a request that has no recorded exchange left.
 #[derive(Debug)]
 struct NotRecorded {
     method: Method,
@@ -415,18 +416,18 @@ impl fmt::Display for NotRecorded {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PlayedAlready => f.write_str("it has been played as often as it was recorded"),
+            Self::PlayedAlready => f.write_str("every recording of it has been played already"),
             Self::Body {
                 same,
                 recorded,
                 asked,
             } => write!(
                 f,
-                "the bodies differ from byte {same} on: recorded is `{recorded}`, asked was `{asked}`"
+                "the bodies differ from byte {same} on: recorded `{recorded}`, requested `{asked}`"
             ),
-            Self::Method(method) => write!(f, "recorded is {method}"),
-            Self::Path { method, path } => write!(f, "recorded is {method} {path}"),
-            Self::NothingLeft => f.write_str("everything that was recorded has been played"),
+            Self::Method(method) => write!(f, "the recording has {method}"),
+            Self::Path { method, path } => write!(f, "the recording has {method} {path}"),
+            Self::NothingLeft => f.write_str("every recorded exchange has been played already"),
         }
     }
 }

@@ -13,18 +13,18 @@ use http::{HeaderMap, Request, Response, request};
 use http_body::{Body as _, Frame, SizeHint};
 use tower_service::Service;
 
-use super::format::{self, ResponseHead, Ending, Exchange, Written};
+use super::format::{self, Ending, Exchange, ResponseHead, Written};
 use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
 use crate::runtime;
 use crate::transport::{ResponseFuture, Transport};
 
-/// Writes what passes through a transport, as [the module](super) says. Feature `cassette`.
+/// Writes the exchanges of a transport to a [cassette](super). Feature `cassette`.
 ///
-/// An exchange is written at once, when it is over: when the response's body has been read to its end, has broken off
-/// or was dropped. Until then it is held in memory, up to [`Body::DEFAULT_LIMIT`] of each body. What passes is not
-/// changed or delayed, apart from the time that writing takes. Clones write to the same cassette.
+/// An exchange is written when it ends: when the response's body has been read to its end, has broken off
+/// or was dropped. Until then it is held in memory, up to [`Body::DEFAULT_LIMIT`] of each body. Requests and responses are
+/// not changed, and delayed only by the time that writing takes. Clones write to the same cassette.
 pub struct Recorder<T> {
     transport: T,
     cassette: Arc<Mutex<Cassette>>,
@@ -38,9 +38,9 @@ struct Cassette {
 }
 
 impl<T> Recorder<T> {
-    /// Records what passes through `transport`, masked as the [`Masking`] says that `masking` returns for each exchange.
+    /// Records the exchanges of `transport`, masked by the [`Masking`] that `masking` returns for each exchange.
     ///
-    /// The credentials of a request are secrets of its whole exchange, which a response may repeat: see
+    /// A response may repeat the credentials of its request, so treat them as secrets of the whole exchange: see
     /// [`Content::secret_headers`].
     pub fn new(
         transport: T,
@@ -58,10 +58,10 @@ impl<T> Recorder<T> {
         }
     }
 
-    /// Says whether everything could be written until now. Exchanges under way are not written yet.
+    /// Reports a failure to write. Running exchanges are not written yet.
     ///
     /// # Errors
-    /// The first error of the writer, once. After it, nothing more was written.
+    /// The first error of the writer, reported once. Nothing was written after it.
     pub fn finish(&self) -> io::Result<()> {
         let mut cassette = lock(&self.cassette);
         match cassette.error.take() {
@@ -76,7 +76,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
     type Error = Error;
     type Future = ResponseFuture;
 
-    // Readiness is asked for within the exchange.
+    // Always ready: the exchange itself waits for the service within.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -123,7 +123,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
     }
 }
 
-/// What of a body is held, and how long it was.
+/// The recorded part of a body, and its full length.
 struct Held {
     bytes: Vec<Bytes>,
     length: usize,
@@ -151,14 +151,14 @@ impl Held {
     }
 }
 
-/// An exchange under way. It is written when it ends, and when it is dropped.
+/// A running exchange. It is written when it ends or is dropped.
 struct Session {
     cassette: Arc<Mutex<Cassette>>,
     hook: Hook,
     head: request::Parts,
     asked: Arc<Mutex<Held>>,
     response: Option<ResponseHead>,
-    /// When each piece of the response came, and how long it was.
+    /// The delay and the length of each piece of the response.
     pieces: Vec<(Duration, usize)>,
     response_body: Held,
     last: Instant,
@@ -208,7 +208,10 @@ impl Session {
         };
         let in_request = (self.hook)(&content);
         let none = HeaderMap::new();
-        let headers = self.response.as_ref().map_or(&none, |response| &response.headers);
+        let headers = self
+            .response
+            .as_ref()
+            .map_or(&none, |response| &response.headers);
         content.response = Some((headers, &response_body));
         let in_response = (self.hook)(&content);
         let body = if asked.is_too_long() {
@@ -263,7 +266,7 @@ impl Cassette {
     }
 }
 
-/// Bytes in memory stay what they are.
+/// Wraps a request's body to record it. Bytes in memory stay bytes, so that they can still be cloned.
 fn record_request(body: Body, asked: &Arc<Mutex<Held>>) -> Body {
     if let Some(bytes) = body.as_bytes() {
         lock(asked).add(bytes);

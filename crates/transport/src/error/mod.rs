@@ -1,4 +1,4 @@
-//! What can go wrong on the way, and whether the request may have left.
+//! Errors of exchanges and bodies, and whether the request may have been sent.
 
 use std::error::Error as StdError;
 use std::{fmt, io};
@@ -9,14 +9,14 @@ use crate::timeouts::{Timeout, TimeoutKind};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// An exchange, or a body, that failed.
+/// An error of an exchange or a body.
 ///
-/// The question that a retry hangs on is [`maybe_sent`](Self::maybe_sent). What lies beneath (a DNS failure, a
+/// Retries depend on [`maybe_sent`](Self::maybe_sent). The cause (a DNS failure, a
 /// refused certificate, an error of a tower layer) is in [`source`](StdError::source).
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
-    /// The host that was to be connected to, with its port, where the transport tells.
+    /// The host and port that could not be connected to, if the transport names them.
     host: Option<Box<str>>,
     source: Option<BoxError>,
 }
@@ -32,9 +32,9 @@ enum Kind {
     MaybeSent,
     Body,
     BodyLimit(usize),
-    /// The body of the request, as the exchange found out: the source is the whole error of that.
+    /// The request's body failed; the source is the body's own error.
     RequestBody,
-    /// The body has more bytes than were announced.
+    /// The body is longer than announced.
     Longer {
         announced: u64,
     },
@@ -51,38 +51,38 @@ enum Sent {
 }
 
 impl Error {
-    /// An exchange that failed when the request may have left already, or when nobody can tell.
+    /// Creates an error of a request that may have been sent. Use it in doubt.
     pub fn new(source: impl Into<BoxError>) -> Self {
         Self::with_source(Kind::MaybeSent, source)
     }
 
-    /// An exchange that failed before any byte of the request left.
+    /// Creates an error of a request of which no byte was sent.
     ///
-    /// For transports that can prove it. A request that is not safe to repeat is repeated on this word; in doubt,
-    /// use [`new`](Self::new). A layer that sends a request more than once must not hand on the "not sent" of its
-    /// last attempt when an earlier one may have arrived.
+    /// Use it only if the transport can prove it, and [`new`](Self::new) in doubt: a request that is not safe to repeat is
+    /// retried because of it. A layer that sends a request more than once must not pass on the "not sent" of its
+    /// last attempt if an earlier one may have arrived.
     pub fn not_sent(source: impl Into<BoxError>) -> Self {
         Self::with_source(Kind::NotSent, source)
     }
 
-    /// An exchange that failed because there was no connection, so that nothing of the request left.
+    /// Creates an error of a request for which no connection was made, so that no byte of it was sent.
     ///
-    /// For transports that can prove it, as [`not_sent`](Self::not_sent) is.
+    /// Use it only if the transport can prove it, as for [`not_sent`](Self::not_sent).
     pub fn connect(source: impl Into<BoxError>) -> Self {
         Self::with_source(Kind::Connect, source)
     }
 
-    /// An exchange of which the server said that it had not processed any of it, as HTTP/2 lets it: RFC 9113, section 8.7.
+    /// Creates an error of a request that the server reports not to have processed, as HTTP/2 allows (RFC 9113, section 8.7).
     pub fn not_processed(source: impl Into<BoxError>) -> Self {
         Self::with_source(Kind::NotProcessed, source)
     }
 
-    /// An exchange that failed because the body of its request did. The error of the [`Body`](crate::Body) is `source` or beneath it.
+    /// Creates an error of a request whose body failed. `source` is, or wraps, the error of the [`Body`](crate::Body).
     pub fn request_body(source: impl Into<BoxError>) -> Self {
         Self::with_source(Kind::RequestBody, source)
     }
 
-    /// Names the host of this URL in the error, if it is one of [connecting](Self::is_connect). Nothing else of the URL is kept: it may
+    /// Adds the host of this URL to an error of [connecting](Self::is_connect). Nothing else of the URL is kept: it may
     /// hold a secret.
     #[must_use]
     pub fn at_host(mut self, uri: &Uri) -> Self {
@@ -95,11 +95,11 @@ impl Error {
         self
     }
 
-    /// Whether the server may have acted on the request.
+    /// Returns whether the server may have acted on the request.
     ///
-    /// `false` only where it is certain that not one byte of the request left, or where the server said, as HTTP/2 lets
-    /// it, that it has not processed any of it; the same request can then be sent again whatever it does. Everything
-    /// else is `true`: errors of a body, and every error that is not ours.
+    /// `false` only if it is certain that no byte of the request was sent, or if the server reported, as HTTP/2 allows,
+    /// that it did not process the request: it can then be sent again whatever it does. `true` for everything
+    /// else, including errors of a body and every error of another type.
     pub fn maybe_sent(&self) -> bool {
         match self.kind {
             Kind::Connect | Kind::NotSent | Kind::NotProcessed | Kind::Timeout(_, Sent::No) => {
@@ -117,7 +117,7 @@ impl Error {
         }
     }
 
-    /// Whether there was no connection to send the request on: the name did not resolve, the connection was
+    /// Returns whether no connection could be made: the name did not resolve, the connection was
     /// refused, the TLS handshake failed, or all of it took too long.
     pub fn is_connect(&self) -> bool {
         match self.kind {
@@ -127,7 +127,7 @@ impl Error {
         }
     }
 
-    /// Which of our limits on time struck, here or in an error beneath.
+    /// Returns the time limit of this crate that was exceeded, here or in a source of this error.
     pub fn timeout(&self) -> Option<Timeout> {
         match self.kind {
             Kind::Timeout(timeout, _) => Some(timeout),
@@ -135,7 +135,7 @@ impl Error {
         }
     }
 
-    /// Whether a limit on time struck, [one of ours](Self::timeout) or one of the operating system's.
+    /// Returns whether a time limit was exceeded, [one of this crate](Self::timeout) or one of the operating system.
     pub fn is_timeout(&self) -> bool {
         self.timeout().is_some()
             || self
@@ -143,12 +143,12 @@ impl Error {
                 .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
-    /// Whether a body was longer than the reader allowed.
+    /// Returns whether a body was longer than the reader's limit.
     pub fn is_body_limit(&self) -> bool {
         matches!(self.kind, Kind::BodyLimit(_))
     }
 
-    /// A body with more bytes than were announced.
+    /// Creates the error of a body that is longer than announced.
     pub(crate) fn longer(announced: u64) -> Self {
         Self {
             kind: Kind::Longer { announced },
@@ -157,7 +157,7 @@ impl Error {
         }
     }
 
-    /// A body that ended too early.
+    /// Creates the error of a body that is shorter than announced.
     pub(crate) fn shorter(announced: u64, sent: u64) -> Self {
         Self {
             kind: Kind::Shorter { announced, sent },
@@ -183,7 +183,7 @@ impl Error {
         }
     }
 
-    /// A request that no recording answers; `difference` says why, in one line.
+    /// Creates the error of a request without a matching recording; `difference` gives the reason in one line.
     #[cfg(feature = "cassette")]
     pub(crate) fn not_recorded(difference: impl fmt::Display) -> Self {
         Self {
@@ -193,8 +193,8 @@ impl Error {
         }
     }
 
-    /// What a service answered its call with. Only an error that is ours, and not one that merely wraps ours, is
-    /// believed when it says "not sent": what wraps may have tried more than once.
+    /// Converts the error of a service's call. "Not sent" is believed only of an error of this type, not of one that
+    /// wraps such an error: the wrapping layer may have tried more than once.
     pub(crate) fn from_call(error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(ours) => *ours,
@@ -202,7 +202,7 @@ impl Error {
         }
     }
 
-    /// A service that was not ready. The request is still in our hands, whatever the error says of itself.
+    /// Converts the error of a service that was not ready. The request was not passed to it, so it was not sent, whatever the error says.
     pub(crate) fn from_not_ready(error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(ours) if !ours.maybe_sent() => *ours,
@@ -211,7 +211,7 @@ impl Error {
         }
     }
 
-    /// A body that broke off.
+    /// Converts the error of a body that broke off.
     pub(crate) fn from_body(error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(ours) => *ours,
@@ -242,13 +242,13 @@ impl fmt::Display for Error {
                     write!(f, "could not connect to {host} within {limit:?}")
                 }
                 TimeoutKind::Send => {
-                    write!(f, "nothing of the request's body was sent for {limit:?}")
+                    write!(f, "no request data was sent for {limit:?}")
                 }
-                TimeoutKind::Head => write!(f, "no response came within {limit:?}"),
+                TimeoutKind::Head => write!(f, "no response within {limit:?}"),
                 TimeoutKind::Read => {
-                    write!(f, "nothing of the response's body came for {limit:?}")
+                    write!(f, "no response data for {limit:?}")
                 }
-                TimeoutKind::Total => write!(f, "the exchange was not over within {limit:?}"),
+                TimeoutKind::Total => write!(f, "the exchange took longer than {limit:?}"),
             },
             Kind::NotSent => f.write_str("the request was not sent"),
             #[cfg(feature = "cassette")]
@@ -278,7 +278,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let source: &(dyn StdError + 'static) = &**self.source.as_ref()?;
         match self.kind {
-            // What the HTTP library says in between only repeats it.
+            // The HTTP library's error in between only repeats it.
             Kind::RequestBody => {
                 find_source::<Self>(source).map_or(Some(source), |body| match body.kind {
                     Kind::Body => body.source(),
@@ -290,11 +290,11 @@ impl StdError for Error {
     }
 }
 
-/// The first error of type `E` in a chain, beginning with `error` itself.
+/// Returns the first error of type `E` in a chain that begins with `error`.
 pub(crate) fn find_source<'e, E: StdError + 'static>(
     error: &'e (dyn StdError + 'static),
 ) -> Option<&'e E> {
-    // `io::Error` leaves what it wraps out of its chain of sources: it shows the source of that instead.
+    // `io::Error` skips the error that it wraps in its chain: `source` returns that error's source.
     std::iter::successors(Some(error), |&error| {
         match error
             .downcast_ref::<io::Error>()

@@ -19,7 +19,7 @@ use crate::invalid_setting::InvalidSetting;
 use crate::runtime::hyper::HyperRuntime;
 use crate::runtime::{Runtime, TokioRuntime};
 
-/// What a stream of HTTP/2 begins with, and the most that can be said (RFC 9113, sections 6.9.1 and 6.9.2).
+/// The initial flow-control window of an HTTP/2 stream (RFC 9113, sections 6.9.1 and 6.9.2).
 const SMALLEST_WINDOW: u32 = 65_535;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
@@ -71,83 +71,83 @@ impl HttpTransportBuilder {
         }
     }
 
-    /// How long making a connection may take: name resolution, TCP, the way through a proxy and the TLS handshake
+    /// Sets the limit on connecting: name resolution, TCP, the way through a proxy and the TLS handshake
     /// together.
     ///
-    /// 10 seconds unless set; `None` leaves it to the operating system. A request may have
+    /// Default: 10 seconds. `None` leaves it to the operating system. A request may have
     /// [a limit of its own](crate::StageTimeouts::connect).
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = timeout.into();
         self
     }
 
-    /// How long an unused connection is kept for the next request.
+    /// Sets how long an unused connection is kept for the next request.
     ///
-    /// 4 seconds unless set, which is shorter than the 5 seconds after which common servers close: a request that
-    /// is not safe to repeat must not meet a connection that is just being closed. `None` keeps connections until
+    /// Default: 4 seconds, which is shorter than the 5 seconds after which common servers close: a request that
+    /// is not safe to repeat must not be written to a connection that is just being closed. `None` keeps connections until
     /// the server closes them.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = timeout.into();
         self
     }
 
-    /// How long a connection is silent before TCP asks whether the other side is still there, and the time between
-    /// two such probes. After three without a response the connection has failed.
+    /// Sets the idle time after which TCP probes whether the peer is still there, and the time between
+    /// probes. The connection fails after three unanswered probes.
     ///
-    /// 30 seconds unless set; `None` sends no probes, and a stream whose server has vanished stays silent.
+    /// Default: 30 seconds. `None` sends no probes: a stream whose server has vanished then stays silent.
     pub fn tcp_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.tcp_keep_alive = interval.into();
         self
     }
 
-    /// How long an HTTP/2 connection in use is silent before the server is asked, with a ping, whether it is still
-    /// there, and how long its response may take before the connection has failed.
+    /// Sets the idle time after which a ping checks an HTTP/2 connection in use, and the time that the server has to
+    /// respond to the ping before the connection fails.
     ///
-    /// Off unless set: some servers close connections that ping more often than they like.
+    /// Default: off, because some servers close connections that ping too often.
     pub fn http2_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.http2_keep_alive = interval.into();
         self
     }
 
-    /// Speaks HTTP/2 to servers of plain `http` from the first byte on, without asking whether they do. Off unless set.
+    /// Speaks HTTP/2 to plain `http` servers without negotiation. Default: off.
     ///
-    /// Requests that go through a proxy are of HTTP/1.1 all the same. Over TLS the version is agreed on, and this changes nothing.
+    /// Requests through a proxy still use HTTP/1.1. Over TLS the version is negotiated, and this setting has no effect.
     pub fn http2_prior_knowledge(mut self, is_known: bool) -> Self {
         self.http2_prior_knowledge = is_known;
         self
     }
 
-    /// How many requests share one HTTP/2 connection. Another is made for those beyond.
+    /// Sets how many requests share one HTTP/2 connection. Further requests open another connection.
     ///
-    /// 100 unless set, which is the least that servers are recommended to allow (RFC 9113, section 6.5.2). Where a server allows fewer,
-    /// requests beyond wait on its connection until a response has come to its end. Zero counts as one.
+    /// Default: 100, the recommended minimum for servers (RFC 9113, section 6.5.2). If a server allows fewer,
+    /// further requests wait on its connection until a response ends. Zero counts as one.
     pub fn http2_streams(mut self, most: usize) -> Self {
         self.http2_streams = most.max(1);
         self
     }
 
-    /// How many bytes of an HTTP/2 response arrive before they are read.
+    /// Sets how many bytes of an HTTP/2 response are buffered before they are read.
     ///
-    /// 256 KiB unless set. A reader that stands still holds as much memory. All responses of a connection together have room for
-    /// this, so that none that stands still holds up another. Where the server is far away, a large file comes faster with more: at
-    /// most this in the time of a round trip.
+    /// Default: 256 KiB. A reader that pauses holds this much memory. The window of the connection has room
+    /// for all its responses together, so that a paused one does not block another. A larger window speeds up large files from distant
+    /// servers: at most this many bytes arrive per round trip.
     ///
-    /// It counts from 64 KiB - 1, with which HTTP/2 begins, to 2 GiB - 1.
+    /// Values are clamped to 64 KiB - 1, HTTP/2's initial window, and 2 GiB - 1.
     pub fn http2_window(mut self, bytes: u32) -> Self {
         self.http2_window = bytes.clamp(SMALLEST_WINDOW, LARGEST_WINDOW);
         self
     }
 
-    /// How many bytes an HTTP/1.1 connection reads at a time.
+    /// Sets how many bytes an HTTP/1.1 connection reads at a time.
     ///
-    /// From 8 KiB to about 400 KiB unless set, as they come, which is best for large bodies. Who holds thousands of event streams open saves
-    /// memory for each with 2 KiB; a large file then takes so many more reads.
+    /// Default: adaptive, from 8 KiB to about 400 KiB, which is best for large bodies. With thousands of open event streams, 2 KiB
+    /// saves memory for each; large files then take more reads.
     pub fn read_buffer(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.read_buffer = bytes.into();
         self
     }
 
-    /// Trusts these authorities, too, beside the operating system's and those of earlier calls.
+    /// Also trusts these authorities, in addition to the operating system's and those of earlier calls.
     pub fn root_certificates(mut self, roots: RootCertificates) -> Self {
         self.root_certificates
             .certificates
@@ -155,26 +155,25 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Shows this certificate to servers that ask for one. None unless set.
+    /// Sets the certificate for servers that ask for one. Default: none.
     pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
         self.client_certificate = Some(certificate);
         self
     }
 
-    /// The proxy that requests go through: [what the environment says](Proxy::from_env) unless set.
+    /// Sets the proxy for requests. Default: [the environment's](Proxy::from_env).
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = proxy;
         self
     }
 
-    /// What makes connections, instead of TCP with tokio: another runtime's sockets, a Unix socket, a pipe in memory.
+    /// Sets the service that makes connections, instead of TCP with tokio: another runtime's sockets, a Unix socket, a pipe in memory.
     ///
-    /// It is a service that takes the URI to connect to, of which the scheme, the host and the port count (443 for
-    /// `https` and 80 for `http` where there is none), and gives a stream of bytes in both directions. It is asked
-    /// for the server, or for the proxy where requests go through one; TLS and tunnels are made on top of what it
-    /// gives. tokio's streams become such a stream with `tokio_util::compat`.
+    /// The service takes the URI to connect to and returns a stream of bytes in both directions. Only the URI's scheme, host and port
+    /// matter (the default ports are 443 for `https` and 80 for `http`). The URI is that of the server, or of the proxy for requests
+    /// that go through one. TLS and tunnels are added on top of the stream. `tokio_util::compat` converts tokio's streams.
     ///
-    /// Together with a [`runtime`](Self::runtime) that is not tokio's, nothing here needs tokio to run.
+    /// Together with a [`runtime`](Self::runtime) other than tokio's, the transport does not need tokio to run.
     pub fn connector<C>(mut self, connector: C) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -186,16 +185,16 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Where timers and the tasks of connections run: [`TokioRuntime`] unless set.
+    /// Sets the runtime for timers and for the tasks of connections. Default: [`TokioRuntime`].
     pub fn runtime(mut self, runtime: impl Runtime) -> Self {
         self.runtime = Arc::new(runtime);
         self
     }
 
-    /// Makes the transport. Opens nothing yet, and reads nothing but the environment's proxies.
+    /// Creates the transport. It opens no connection yet, and reads only the environment's proxies.
     ///
     /// # Errors
-    /// Where the environment names a [proxy](Proxy::from_env), or exceptions from it, that cannot be read. The error
+    /// If the environment names a [proxy](Proxy::from_env), or exceptions from it, that cannot be parsed. The error
     /// names the variable and never shows its value.
     pub fn build(self) -> Result<HttpTransport, InvalidSetting> {
         let runtime = HyperRuntime(Arc::clone(&self.runtime));

@@ -1,4 +1,4 @@
-//! Certificates that are not the operating system's.
+//! Certificates in addition to the operating system's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use rustls::sign::CertifiedKey;
 use super::pem::{self, Unreadable};
 use crate::invalid_setting::InvalidSetting;
 
-/// Certificates of authorities that are trusted beside those of the operating system: a company's own, or the one of a
-/// proxy that opens TLS.
+/// Certificates of authorities that are trusted in addition to the operating system's: a company's own, or that of a
+/// proxy that intercepts TLS.
 ///
 /// ```no_run
 /// use twentyfirst_transport::{HttpTransport, RootCertificates};
@@ -27,20 +27,19 @@ pub struct RootCertificates {
 }
 
 impl RootCertificates {
-    /// Reads every certificate in a PEM file: blocks of `CERTIFICATE`, or `X509 CERTIFICATE` as older programs say, with
+    /// Reads every certificate in a PEM file: blocks of `CERTIFICATE`, or of `X509 CERTIFICATE` as older programs write, with
     /// any text between them, byte order marks and any line breaks.
     ///
     /// # Errors
-    /// Names the first line that cannot be read: a certificate that is none, a block that does not end, and every other
-    /// block, such as a private key or the `TRUSTED CERTIFICATE` of OpenSSL. Nothing is left out in silence: a file without
-    /// a certificate is an error.
+    /// If the file has no certificate, an invalid certificate, an unfinished block or a block of another kind, such as a private key or
+    /// OpenSSL's `TRUSTED CERTIFICATE`. The error names the first bad line. Nothing is skipped silently.
     pub fn from_pem(pem: &[u8]) -> Result<Self, InvalidSetting> {
         let certificates = read_roots(pem).map_err(|error| {
             InvalidSetting::new(format!("the root certificates cannot be read: {error}"))
         })?;
         if certificates.is_empty() {
             return Err(InvalidSetting::new(
-                "there is no root certificate in PEM: no line is -----BEGIN CERTIFICATE-----",
+                "no root certificate found in the PEM data: no line is -----BEGIN CERTIFICATE-----",
             ));
         }
         Ok(Self { certificates })
@@ -49,7 +48,7 @@ impl RootCertificates {
     /// Reads one certificate in DER.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be parsed.
     pub fn from_der(der: &[u8]) -> Result<Self, InvalidSetting> {
         let certificate = CertificateDer::from(der.to_vec());
         check_root(&certificate).map_err(|error| {
@@ -61,7 +60,7 @@ impl RootCertificates {
     }
 }
 
-/// Reads the root certificates of a PEM file, which holds nothing else.
+/// Reads the root certificates of a PEM file that may hold nothing else.
 pub(super) fn read_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {
     pem::blocks(pem)?
         .iter()
@@ -81,7 +80,7 @@ pub(super) fn check_root(certificate: &CertificateDer<'static>) -> Result<(), ru
     RootCertStore::empty().add(certificate.clone())
 }
 
-/// A certificate with its key, which is shown to servers that ask who is there.
+/// A certificate with its key, for servers that authenticate clients.
 ///
 /// ```no_run
 /// use twentyfirst_transport::{ClientCertificate, HttpTransport};
@@ -97,13 +96,13 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// Reads a PEM file with the certificate, followed by those between it and its root, and one with its key
-    /// (PKCS#8, PKCS#1 or SEC1, not encrypted). Both may be the same file: of the first the keys are passed over, of the
-    /// second the certificates.
+    /// Reads the certificate and its intermediates from the PEM file `chain`, and its key
+    /// (PKCS#8, PKCS#1 or SEC1, not encrypted) from `key`. Both may be the same file: keys in `chain` and
+    /// certificates in `key` are ignored.
     ///
     /// # Errors
-    /// Where either is missing, a line of them cannot be read (see [`RootCertificates::from_pem`]), there is more than one
-    /// key, or the key is not that of the first certificate.
+    /// If either is missing, a line cannot be parsed (see [`RootCertificates::from_pem`]), there is more than one
+    /// key, or the key does not belong to the first certificate.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, InvalidSetting> {
         let of_chain = |error: Unreadable| {
             InvalidSetting::new(format!("the client certificate cannot be read: {error}"))
@@ -127,15 +126,16 @@ impl ClientCertificate {
                 return Err(of_key(block.fail("this is a second private key")));
             }
         }
-        let key = found.ok_or_else(|| InvalidSetting::new("there is no private key in PEM"))?;
+        let key =
+            found.ok_or_else(|| InvalidSetting::new("no private key found in the PEM data"))?;
         Self::new(chain, key)
     }
 
-    /// Takes the certificate, followed by those between it and its root, and its key (PKCS#8, PKCS#1 or SEC1, not
+    /// Takes the certificate, followed by its intermediates, and its key (PKCS#8, PKCS#1 or SEC1, not
     /// encrypted), each in DER.
     ///
     /// # Errors
-    /// Where either is missing or cannot be read, or the key is not that of the first certificate.
+    /// If either is missing or cannot be parsed, or the key does not belong to the first certificate.
     pub fn from_der<'c>(
         chain: impl IntoIterator<Item = &'c [u8]>,
         key: &[u8],

@@ -1,4 +1,4 @@
-//! Several connections of HTTP/2 to one server.
+//! Several HTTP/2 connections to one server.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,30 +14,33 @@ use crate::body::Body;
 
 pub(super) type Client = legacy::Client<Connector, Body>;
 
-/// hyper's clients, which are filled one after the other.
+/// hyper's clients, filled one after the other.
 ///
-/// Each has one connection of HTTP/2 to a server. A server allows only so many streams on it, and further requests wait in it until
-/// one ends, which takes minutes where all are streams of events. So requests beyond a number go to another client.
+/// Each client holds one HTTP/2 connection to a server. A server limits the streams of a connection, and further requests wait until
+/// one ends, which takes minutes for event streams. So requests beyond a limit go to another client.
 pub(super) struct Clients {
     make: Box<dyn Fn() -> Client + Send + Sync>,
-    /// How many requests each has at most.
+    /// The maximum number of requests of each client.
     max_requests: usize,
-    clients: Mutex<Vec<(Client, Place)>>,
+    clients: Mutex<Vec<(Client, Slot)>>,
 }
 
-/// The place of a request in its client, until its response has come to its end.
+/// A request's slot in its client. It is free again when the response has ended.
 #[derive(Clone, Default)]
-pub(super) struct Place(Arc<()>);
+pub(super) struct Slot(Arc<()>);
 
-impl Place {
-    /// How many of its clones are elsewhere.
+impl Slot {
+    /// Returns the number of slots in use: the clones elsewhere.
     fn taken(&self) -> usize {
         Arc::strong_count(&self.0) - 1
     }
 }
 
 impl Clients {
-    pub(super) fn new(max_requests: usize, make: impl Fn() -> Client + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        max_requests: usize,
+        make: impl Fn() -> Client + Send + Sync + 'static,
+    ) -> Self {
         Self {
             make: Box::new(make),
             max_requests,
@@ -45,31 +48,31 @@ impl Clients {
         }
     }
 
-    /// The first client with a free place, and that place.
-    pub(super) fn take(&self) -> (Client, Place) {
+    /// Returns the first client with a free slot, and the slot.
+    pub(super) fn take(&self) -> (Client, Slot) {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let free = clients
             .iter()
-            .find(|(_, place)| place.taken() < self.max_requests)
+            .find(|(_, slot)| slot.taken() < self.max_requests)
             .cloned();
         free.unwrap_or_else(|| {
-            let new = ((self.make)(), Place::default());
+            let new = ((self.make)(), Slot::default());
             clients.push(new.clone());
             new
         })
     }
 }
 
-/// The body of a response whose stream counts until it ends.
+/// A response's body that holds its slot until it ends.
 pub(super) struct Counted {
     body: Incoming,
-    place: Option<Place>,
+    slot: Option<Slot>,
 }
 
 impl Counted {
-    pub(super) fn new(body: Incoming, place: Place) -> Self {
-        let place = Some(place);
-        Self { body, place }
+    pub(super) fn new(body: Incoming, slot: Slot) -> Self {
+        let slot = Some(slot);
+        Self { body, slot }
     }
 }
 
@@ -83,7 +86,7 @@ impl HttpBody for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
-            self.place = None;
+            self.slot = None;
         }
         frame
     }

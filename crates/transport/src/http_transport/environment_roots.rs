@@ -1,4 +1,4 @@
-//! The root certificates that the environment names in place of the operating system's.
+//! Root certificates from the environment, which replace the operating system's.
 
 use std::ffi::OsString;
 use std::{fs, io};
@@ -11,9 +11,9 @@ use crate::invalid_setting::InvalidSetting;
 
 const VARIABLE: &str = "SSL_CERT_FILE";
 
-/// Reads the file that `SSL_CERT_FILE` names, and refuses what the verifier, which reads it too, would pass over.
+/// Reads the file named by `SSL_CERT_FILE`, and refuses the errors that the verifier, which reads it too, would skip.
 ///
-/// Where there are other roots, it need not be there, since it is also set to keep programs from the system's.
+/// If there are other roots, the file may be missing: the variable is also set to keep programs from using the system's roots.
 pub(super) fn read(there_are_others: bool) -> Result<Vec<CertificateDer<'static>>, InvalidSetting> {
     match std::env::var_os(VARIABLE) {
         Some(path) if is_read_here() => match read_file(path) {
@@ -30,7 +30,7 @@ pub(super) fn read(there_are_others: bool) -> Result<Vec<CertificateDer<'static>
     }
 }
 
-/// Where the verifier reads the variable. Elsewhere the operating system verifies.
+/// Returns whether the verifier reads the variable on this platform. On others the operating system verifies.
 const fn is_read_here() -> bool {
     cfg!(all(
         unix,
@@ -64,7 +64,7 @@ fn read_file(path: OsString) -> Result<Vec<CertificateDer<'static>>, Problem> {
                 .collect::<Result<Vec<_>, _>>()
         })
         .map_err(|error| Problem::Unreadable(error.to_string()))?;
-    // Bundles of many roots may have some that rustls does not take, as the system's own may.
+    // Large bundles, like the system's own, may contain roots that rustls does not accept.
     let usable: Vec<_> = certificates
         .into_iter()
         .flatten()

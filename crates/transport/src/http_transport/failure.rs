@@ -1,4 +1,4 @@
-//! What hyper's errors mean for the request.
+//! Classifies hyper's errors by whether the request was sent.
 
 use std::error::Error as _;
 
@@ -8,15 +8,15 @@ use super::connector::ConnectTimeout;
 use crate::error::{Error, find_source};
 use crate::timeouts::{Timeout, TimeoutKind};
 
-/// "Not sent" only where hyper shows that no byte of the request was written:
+/// Returns "not sent" only if hyper shows that no byte of the request was written:
 ///
-/// - there was no connection: resolving, TCP, TLS, our limit on them;
-/// - the error is not one of a connection that had been given the request: hyper attaches the connection to every
-///   error that comes after that moment, so without one the request was refused as it stands, or HTTP's own
+/// - no connection was made: resolving, TCP or TLS failed, or the connect timeout expired;
+/// - the error does not belong to a connection that had taken the request: hyper attaches the connection to every
+///   later error, so an error without one means that the request was refused as invalid, or that HTTP's own
 ///   handshake failed on a new connection;
-/// - the connection closed with the request still in its queue, and handed it back: hyper calls that "canceled".
+/// - the connection closed with the request still in its queue, and hyper handed it back ("canceled").
 ///
-/// And "not processed" where bytes may have left, but the server says that it did nothing with them.
+/// Returns "not processed" if bytes may have been sent, but the server reports that it did nothing with them.
 pub(super) fn classify(error: legacy::Error) -> Error {
     if error.is_connect() {
         return match find_source::<ConnectTimeout>(&error) {
@@ -36,17 +36,17 @@ pub(super) fn classify(error: legacy::Error) -> Error {
     } else if find_source(&error).is_some_and(is_not_processed) {
         Error::not_processed(error)
     } else if find_source::<Error>(&error).is_some() {
-        // The only error of ours that passes through hyper here is one of the request's body.
+        // The only error of this crate that passes through hyper here is one of the request's body.
         Error::request_body(error)
     } else {
         Error::new(error)
     }
 }
 
-/// Whether a server of HTTP/2 said that it had not processed the request: RFC 9113, section 8.7.
+/// Returns whether an HTTP/2 server reported that it did not process the request (RFC 9113, section 8.7).
 ///
-/// A stream ends with the `GOAWAY` of the server only where it comes behind the last stream that this names. The streams
-/// before it go on, and end with the connection, which is another error.
+/// A stream fails with the server's `GOAWAY` only if the stream comes after the last one that the frame names. Earlier
+/// streams go on, and fail with the connection, which is a different error.
 fn is_not_processed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (refused || error.is_go_away())

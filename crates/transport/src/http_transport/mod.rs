@@ -34,26 +34,26 @@ use crate::runtime::Runtime;
 use crate::timeouts::{Handover, StageTimeouts};
 use crate::transport::ResponseFuture;
 
-/// HTTP/1.1 and HTTP/2 over TCP and TLS: what a client uses unless it is given something else.
+/// HTTP/1.1 and HTTP/2 over TCP and TLS: the default transport of a client.
 ///
-/// Requests need an absolute URI, `https` or `http`. Over TLS the version is agreed by ALPN, and certificates are
-/// checked with the operating system's roots; these are read at the first connection that needs them, so that a
-/// machine without any can still speak plain HTTP. On Unix, except on Apple's and Android, `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` take their place; a line of the file that cannot be read makes connecting fail, as in
-/// [`RootCertificates::from_pem`], while in the directories what is no certificate is passed over. [Proxies](Proxy) are taken from the environment. Connections are
-/// kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
+/// Requests need an absolute URI, `https` or `http`. Over TLS the version is negotiated by ALPN, and certificates are
+/// checked with the operating system's roots. The roots are read at the first connection that needs them, so that a
+/// machine without any can still use plain HTTP. On Unix, except Apple's systems and Android, `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` replace them: a bad line in the file makes connecting fail, as in [`RootCertificates::from_pem`], but files in
+/// the directories that are not certificates are skipped. [Proxies](Proxy) are taken from the environment. Connections are
+/// reused. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
 ///
 /// Redirects are never followed: a 3xx is a response like any other. There are no cookies, and bodies arrive as they
 /// were sent, without decompression.
 ///
-/// A request goes out once. The only exception has sent nothing: when an idle connection turns out to be closed
-/// before the first byte is written, another one is taken.
+/// A request is sent once. The only retry has sent nothing before: if an idle connection turns out to be closed
+/// before the first byte is written, another connection is used.
 ///
 /// # Errors
-/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect, where hyper hands the request back
-/// untouched, or has not done so one second after its connection ended, and where a server of HTTP/2 says that it has
-/// not processed the request: it refuses the stream, or goes away and names an earlier stream as its last (RFC 9113,
-/// section 8.7). Otherwise it is `true` from the moment that a connection has taken the request.
+/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect; if hyper hands the request back
+/// untouched, or has not done so one second after its connection ended; and if an HTTP/2 server reports that it has
+/// not processed the request: it refuses the stream, or sends `GOAWAY` with an earlier stream as its last (RFC 9113,
+/// section 8.7). Otherwise it is `true` as soon as a connection has taken the request.
 ///
 /// # Panics
 /// Connections are made with tokio, so a request must be sent within a tokio runtime, unless
@@ -66,15 +66,15 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// Makes a transport with the defaults of [`HttpTransportBuilder`]. Opens nothing yet.
+    /// Creates a transport with the defaults of [`HttpTransportBuilder`]. It opens no connection yet.
     ///
     /// # Errors
-    /// As [`HttpTransportBuilder::build`].
+    /// The errors of [`HttpTransportBuilder::build`].
     pub fn new() -> Result<Self, InvalidSetting> {
         Self::builder().build()
     }
 
-    /// Starts with the defaults, to change some of them.
+    /// Creates a builder with the defaults.
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder::new()
     }
@@ -104,7 +104,7 @@ impl Service<Request<Body>> for HttpTransport {
         }
         set_empty_length(&mut request);
         let uri = request.uri().clone();
-        let (client, place) = self.clients.take();
+        let (client, slot) = self.clients.take();
         let mut exchange = client.request(request);
         ResponseFuture::new(async move {
             if let Some(handover) = &handover {
@@ -114,7 +114,7 @@ impl Service<Request<Body>> for HttpTransport {
                 let (result, connects) = connector::poll_with_timeout(connect_timeout, || {
                     Pin::new(&mut exchange).poll(cx)
                 });
-                // hyper tells of a connection before it gives the request to it, and does both within a poll.
+                // hyper reports a connection before it passes the request to it, and does both within one poll.
                 if let Some(handover) = &handover
                     && connection.connection_metadata().is_some()
                 {
@@ -128,12 +128,12 @@ impl Service<Request<Body>> for HttpTransport {
             .await;
             match result {
                 Some(Ok(response)) => Ok(match response.version() {
-                    Version::HTTP_2 => response.map(|body| Body::wrap(Counted::new(body, place))),
+                    Version::HTTP_2 => response.map(|body| Body::wrap(Counted::new(body, slot))),
                     _ => response.map(Body::wrap),
                 }),
                 Some(Err(error)) => Err(failure::classify(error).at_host(&uri)),
                 None => Err(Error::not_sent(
-                    "the connection ended, and the request was not handed back",
+                    "the connection closed before the request was written",
                 )),
             }
         })

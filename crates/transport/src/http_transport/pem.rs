@@ -1,16 +1,16 @@
-//! The blocks of a PEM file (RFC 7468), none of which is passed over in silence.
+//! Reads the blocks of a PEM file (RFC 7468) and skips none silently.
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A block, and the line in which it begins, counted from 1.
+/// A block and the number of its first line, from 1.
 pub(super) struct Block<'p> {
     label: &'p str,
     line: usize,
     base64: String,
 }
 
-/// A line that cannot be read, and why. Nothing of the line is shown: it may be that of a key.
+/// A line that cannot be parsed, and the reason. The line's text is never shown, because it may belong to a key.
 #[derive(Debug)]
 pub(super) struct Unreadable {
     line: usize,
@@ -25,9 +25,9 @@ impl std::fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-/// Reads a file into blocks. Text between them is allowed, as the RFC has it.
+/// Reads the blocks of a file. Text between them is allowed, as in the RFC.
 ///
-/// It takes what editors and shells make of such files: byte order marks, any line breaks, blanks around lines.
+/// Accepts the usual changes by editors and shells: byte order marks, any line breaks, blanks around lines.
 pub(super) fn blocks(pem: &[u8]) -> Result<Vec<Block<'_>>, Unreadable> {
     if pem.starts_with(&[0xff, 0xfe]) || pem.starts_with(&[0xfe, 0xff]) {
         return Err(Unreadable {
@@ -45,7 +45,7 @@ pub(super) fn blocks(pem: &[u8]) -> Result<Vec<Block<'_>>, Unreadable> {
                 problem,
             })
         };
-        // Text between the blocks may be in any encoding.
+        // Text between blocks may be in any encoding.
         let line = std::str::from_utf8(line).unwrap_or("\u{fffd}");
         let line = line.trim_matches(|next: char| next.is_whitespace() || next == '\u{feff}');
         match (boundary(line), &mut open) {
@@ -57,13 +57,15 @@ pub(super) fn blocks(pem: &[u8]) -> Result<Vec<Block<'_>>, Unreadable> {
                 });
             }
             (Boundary::Begin(_), Some(_)) => {
-                return fail("a block begins before the one before it has ended");
+                return fail("a block begins here before the previous one has ended");
             }
             (Boundary::End(label), Some(block)) if block.label == label => {
                 blocks.extend(open.take());
             }
-            (Boundary::End(_), Some(_)) => return fail("another block ends here than has begun"),
-            (Boundary::End(_), None) => return fail("a block ends here and none has begun"),
+            (Boundary::End(_), Some(_)) => {
+                return fail("this END line does not match the BEGIN line");
+            }
+            (Boundary::End(_), None) => return fail("this END line has no BEGIN line"),
             (Boundary::Malformed, _) => {
                 return fail(
                     "this is neither a BEGIN nor an END line: each stands alone on a line, with five hyphens on both \
@@ -74,7 +76,7 @@ pub(super) fn blocks(pem: &[u8]) -> Result<Vec<Block<'_>>, Unreadable> {
             (Boundary::None, Some(block)) => {
                 if line.contains(':') {
                     return fail(
-                        "the block has headers, as encrypted keys have, which are not read",
+                        "the block has headers, as encrypted keys do: headers are not supported",
                     );
                 }
                 let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
@@ -94,7 +96,7 @@ pub(super) fn blocks(pem: &[u8]) -> Result<Vec<Block<'_>>, Unreadable> {
     }
 }
 
-/// The lines of a file with any line breaks.
+/// Returns the lines of a file with any line breaks.
 fn lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     file.split(|byte| *byte == b'\n').flat_map(|line| {
         line.strip_suffix(b"\r")
@@ -106,7 +108,7 @@ fn lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
 enum Boundary<'p> {
     Begin(&'p str),
     End(&'p str),
-    /// What was meant to be one.
+    /// A line that was probably meant as a boundary.
     Malformed,
     None,
 }
@@ -128,7 +130,7 @@ fn boundary(line: &str) -> Boundary<'_> {
     }
 }
 
-/// Whether a line was meant to begin or end a block: too few hyphens, other ones, blanks between, or more on the line.
+/// Returns whether a line was meant to begin or end a block: with too few hyphens, other ones, blanks between, or more text.
 fn is_meant(line: &str) -> bool {
     let is_hyphen = |next: char| {
         matches!(
@@ -148,30 +150,30 @@ fn is_meant(line: &str) -> bool {
 }
 
 impl<'p> Block<'p> {
-    /// The certificate that it is; `None` where it is a private key, or the parameters that stand before one.
+    /// Returns the block's certificate; `None` if the block is a private key, or the parameters before one.
     pub(super) fn certificate(&self) -> Result<Option<CertificateDer<'static>>, Unreadable> {
         match self.label {
-            // Older names of the same: RFC 7468, section 5.1.
+            // Older names for the same (RFC 7468, section 5.1).
             "CERTIFICATE" | "X509 CERTIFICATE" | "X.509 CERTIFICATE" => {
                 let normal = self.normal("CERTIFICATE");
                 CertificateDer::from_pem_slice(normal.as_bytes())
                     .map(Some)
                     .map_err(|_| self.fail("the block that begins here is not base64"))
             }
-            // With what it is trusted for, and what not, which is more than can be kept.
+            // It also says for which uses the certificate is trusted, which cannot be kept.
             "TRUSTED CERTIFICATE" => Err(self.fail(
-                "OpenSSL's TRUSTED CERTIFICATE is not read; `openssl x509 -in FILE` makes a CERTIFICATE of it",
+                "OpenSSL's TRUSTED CERTIFICATE is not supported; convert it with `openssl x509 -in FILE`",
             )),
             _ if self.is_of_key() => Ok(None),
             _ => Err(self.fail("this block is neither a certificate nor a private key")),
         }
     }
 
-    /// The private key that it is, not encrypted; `None` where it is a certificate, or the parameters of a key.
+    /// Returns the block's unencrypted private key; `None` if the block is a certificate, or the parameters of a key.
     pub(super) fn key(&self) -> Result<Option<PrivateKeyDer<'static>>, Unreadable> {
         match self.label {
             "ENCRYPTED PRIVATE KEY" => {
-                Err(self.fail("the key is encrypted; `openssl pkey` decrypts it"))
+                Err(self.fail("the key is encrypted; decrypt it with `openssl pkey`"))
             }
             "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {
                 PrivateKeyDer::from_pem_slice(self.normal(self.label).as_bytes())

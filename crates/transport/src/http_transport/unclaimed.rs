@@ -1,4 +1,4 @@
-//! Requests that hyper never hands back.
+//! Detects requests that hyper never hands back.
 
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -11,27 +11,27 @@ use hyper_util::client::legacy::connect::CaptureConnection;
 use super::connector::Open;
 use crate::runtime::Runtime;
 
-/// Notices that a request lies in the queue of a connection that is gone.
+/// Detects that a request is stuck in the queue of a connection that no longer exists.
 ///
-/// hyper gives a request to the task of its connection through a queue, and when the connection ends, hands back what
-/// it finds in there. But one thread can drop the queue while another is still putting a request into it. That request
-/// stays where it is for as long as somebody waits for its response, and nobody is left to give one
+/// hyper passes a request to the task of its connection through a queue. When the connection ends, it hands back the requests
+/// in the queue. But one thread can drop the queue while another is still adding a request. That request
+/// then stays there while its caller waits, and no response will come
 /// (hyperium/hyper#4122).
 pub(super) struct Unclaimed {
-    request: Weak<Whole>,
+    request: Weak<QueueMarker>,
     connection: CaptureConnection,
-    /// The connection that was given the request last.
+    /// The connection that took the request last.
     given_to: Option<Open>,
-    /// When that is gone, and the time to hand the request back, too.
+    /// Completes when that connection has ended and the time to hand the request back has passed.
     over: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     runtime: Arc<dyn Runtime>,
 }
 
-/// An extension of the request. hyper drops it with all others when it has taken the request from the queue, before it
-/// writes any of it.
-struct Whole;
+/// An extension of the request. hyper drops it with the other extensions after it has taken the request from the queue, before it
+/// writes any of it. So while it exists, nothing was sent.
+struct QueueMarker;
 
-/// Longer than hyper needs: it drops the queue right after the stream or, with HTTP/2, in the task that comes next.
+/// Longer than hyper needs: it drops the queue right after the stream or, with HTTP/2, in the next task.
 const TIME_TO_HAND_BACK: Duration = Duration::from_secs(1);
 
 impl Unclaimed {
@@ -40,9 +40,9 @@ impl Unclaimed {
         connection: CaptureConnection,
         runtime: &Arc<dyn Runtime>,
     ) -> Self {
-        let whole = Arc::new(Whole);
-        let watched = Arc::downgrade(&whole);
-        request.extensions_mut().insert(whole);
+        let marker = Arc::new(QueueMarker);
+        let watched = Arc::downgrade(&marker);
+        request.extensions_mut().insert(marker);
         Self {
             request: watched,
             connection,
@@ -52,11 +52,11 @@ impl Unclaimed {
         }
     }
 
-    /// Ready when the request will have no response. Not one byte of it has left then, or ever will.
+    /// Completes when the request will get no response: no byte of it was sent, or ever will be.
     ///
-    /// To be called after each poll of the exchange, with whether hyper began to make a connection in it. Then the
-    /// request waits for that one, and not for an earlier one that handed it back. A connection that is made and given
-    /// the request within the same poll is not noticed; one that takes any time is.
+    /// Call it after each poll of the exchange; `connects` says whether hyper began to make a connection in that poll. If so, the
+    /// request waits for the new connection, not for an earlier one that handed it back. A connection that is made and takes
+    /// the request within a single poll is not noticed; one that takes any time is.
     pub(super) fn poll(&mut self, connects: bool, cx: &mut Context<'_>) -> Poll<()> {
         let given_to = self.connection();
         if connects {

@@ -1,21 +1,21 @@
-//! What reqwest's errors mean for the request.
+//! Classifies reqwest's errors by whether the request was sent.
 
 use std::io;
 
 use crate::error::{BoxError, Error, find_source};
 
-/// "Not sent" only where no connection had been given the request, and either there was none to give it to, or reqwest had refused the
-/// request as it stands.
+/// Returns "not sent" only if no connection had taken the request, and either no connection could be made or reqwest refused the
+/// request as invalid.
 ///
-/// That there was no connection does not suffice: it may have been the one to the target of a redirect.
+/// A failure to connect alone does not suffice: it may have been the connection to the target of a redirect.
 pub(super) fn classify(error: reqwest::Error, maybe_given: bool) -> Error {
     if error.is_redirect() {
         return redirected();
     }
     let (is_connect, is_builder) = (error.is_connect(), error.is_builder());
-    let error = told(error);
+    let error = without_url(error);
     if find_source::<Error>(&*error).is_some() {
-        // The only error of ours that passes through reqwest here is one of the request's body.
+        // The only error of this crate that passes through reqwest here is one of the request's body.
         Error::request_body(error)
     } else if maybe_given {
         Error::new(error)
@@ -28,27 +28,27 @@ pub(super) fn classify(error: reqwest::Error, maybe_given: bool) -> Error {
     }
 }
 
-/// The error of a response's body.
+/// Converts the error of a response's body.
 pub(super) fn of_body(error: reqwest::Error) -> BoxError {
-    told(error)
+    without_url(error)
 }
 
-/// Redirects that the client of the user follows, or has a policy against that makes errors: those tell URLs, so that nothing of them is kept.
+/// Creates the error for a redirect that the user's client followed or refused. reqwest's own error shows URLs, so it is not kept.
 pub(super) fn redirected() -> Error {
     Error::new(
-        "the server redirected, which the reqwest client does not leave at that: build it with `redirect(reqwest::redirect::Policy::none())`",
+        "the reqwest client handled a redirect itself: build it with `redirect(reqwest::redirect::Policy::none())`",
     )
 }
 
-/// A path that is not one for the parser of URLs in reqwest, which resolves `..` and encodes some characters.
+/// Creates the error for a path that reqwest's URL parser would change: it resolves `..` and encodes some characters.
 pub(super) fn other_path() -> Error {
     Error::not_sent(
         "reqwest would change the path of the URL: percent-encode it, without `.` and `..`",
     )
 }
 
-/// The error without its URL, and known as one of time where it is: reqwest's mark for that is private.
-fn told(error: reqwest::Error) -> BoxError {
+/// Removes the URL from an error, and marks timeouts as such: reqwest's own mark is private.
+fn without_url(error: reqwest::Error) -> BoxError {
     let is_timeout = error.is_timeout();
     let error = error.without_url();
     if is_timeout {

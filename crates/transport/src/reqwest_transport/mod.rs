@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::timeouts::Handover;
 use crate::transport::ResponseFuture;
 
-/// A [`reqwest::Client`] as a transport, with the proxies, certificates, connections and settings that your team has given it.
+/// A [`reqwest::Client`] as a transport, with your team's proxies, certificates, connections and settings.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,29 +34,29 @@ use crate::transport::ResponseFuture;
 /// # Ok::<(), reqwest::Error>(())
 /// ```
 ///
-/// TLS and HTTP/2 are features of reqwest that you turn on: this crate turns on none. Cloning is cheap and shares the connections.
+/// TLS and HTTP/2 are features of reqwest that you must enable: this crate enables none. Cloning is cheap and shares the connections.
 ///
 /// # Settings of the client that matter here
 /// | setting | what to know |
 /// |---|---|
 /// | `redirect` | Set it to `Policy::none()`. Unless it is told otherwise, reqwest follows redirects: see below. |
-/// | `timeout`, `read_timeout` | Leave them unset, and use [`StageTimeouts`](crate::StageTimeouts), which tell the stages apart. `timeout` cuts every stream that takes longer, such as an agent's answer; a client that follows runs goes on behind the cut. |
+/// | `timeout`, `read_timeout` | Leave them unset and use [`StageTimeouts`](crate::StageTimeouts), which distinguish the stages. `timeout` cuts off every longer stream, such as an agent's answer; a client that follows runs continues after the cut. |
 /// | `connect_timeout` | Set it here: [`StageTimeouts::connect`](crate::StageTimeouts::connect) does not reach reqwest. |
-/// | `retry` | It has no effect, and neither has reqwest's default, which repeats what a server of HTTP/2 did not process: a request is sent once. |
+/// | `retry` | It has no effect, and neither has reqwest's default of retrying requests that an HTTP/2 server did not process: a request is sent once. |
 /// | `default_headers`, `cookie_store` | They are added to every request. |
-/// | `gzip` and the like | They change nothing where a request names an `accept-encoding`. A response that is compressed all the same arrives decompressed. |
+/// | `gzip` and the like | They have no effect on requests with an `accept-encoding`. A response that is compressed anyway arrives decompressed. |
 ///
 /// # Redirects
-/// reqwest cannot be told to follow none for one request. One that would repeat the method is not followed all the same: the 3xx is the
-/// response. One that makes a `GET` of the request (303, and 301 and 302 of a `POST`) is followed where the client does so. Then the result
-/// is an error, and the response to the `GET` is not read. That `GET` had no body, and where it went to another host, port or scheme, no
+/// reqwest cannot disable redirects for a single request. A redirect that would repeat the method is not followed anyway: the 3xx is the
+/// response. A redirect that turns the request into a `GET` (303, and 301 and 302 of a `POST`) is followed if the client does so. The result
+/// is then an error, and the response to the `GET` is not read. That `GET` had no body and, if it went to another host, port or scheme, no
 /// `authorization` and no cookies; it had all other headers, and the URL of the first request as its `referer`. A redirect to the same URL
-/// is not noticed.
+/// is not detected.
 ///
 /// # Errors
-/// [`maybe_sent`](Error::maybe_sent) is `false` where there was no connection, and for URLs that reqwest refuses or would change: those with
-/// `..` in their path, or with a character there that it percent-encodes. Otherwise it is `true`, also where a server of HTTP/2 says that it
-/// has not processed the request. [`is_timeout`](Error::is_timeout) is `true` where a timeout of the client struck. No error shows a URL.
+/// [`maybe_sent`](Error::maybe_sent) is `false` if no connection was made, and for URLs that reqwest refuses or would change: those with
+/// `..` in their path, or with a character there that it percent-encodes. Otherwise it is `true`, even if an HTTP/2 server reports that it
+/// has not processed the request. [`is_timeout`](Error::is_timeout) is `true` if a timeout of the client expired. No error shows a URL.
 ///
 /// # Panics
 /// Connections are made with tokio, so a request must be sent within a tokio runtime.
@@ -66,7 +66,7 @@ pub struct ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    /// Sends with this client.
+    /// Creates a transport that uses this client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -115,7 +115,7 @@ impl Service<Request<Body>> for ReqwestTransport {
 }
 
 impl fmt::Debug for ReqwestTransport {
-    // That of the client shows its default headers.
+    // The client's own `Debug` shows its default headers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReqwestTransport").finish_non_exhaustive()
     }

@@ -11,14 +11,14 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::timeouts::Handover;
 
-/// The body of a request, as reqwest gets it.
+/// The body of a request for reqwest.
 ///
-/// - reqwest cannot clone it. It clones the bodies that it can, to repeat a request and to follow redirects with 307 and 308.
-/// - It does not say that it is empty by its length, by which reqwest would take it for one that can be cloned. hyper looks at
-///   [`is_end_stream`](HttpBody::is_end_stream).
-/// - It tells when a connection has got the request: hyper asks for the end of the body before it writes the head, and nobody before it does.
+/// - reqwest cannot clone it. It clones bodies if it can, to retry requests and to follow redirects with 307 and 308.
+/// - Its length never says that it is empty, because reqwest takes such a body for one that can be cloned. hyper checks
+///   [`is_end_stream`](HttpBody::is_end_stream) instead.
+/// - It notes when a connection has taken the request: hyper checks for the end of the body before it writes the head, and nothing else does so earlier.
 pub(super) struct RequestBody {
-    /// reqwest wants its bodies to be `Sync`, and nobody ever waits for this lock.
+    /// A mutex because reqwest requires `Sync` bodies. It is never contended.
     body: Mutex<Body>,
     handover: Handover,
 }

@@ -1,4 +1,4 @@
-//! A [`Runtime`] as hyper wants it.
+//! Adapts a [`Runtime`] to hyper.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl rt::Timer for HyperRuntime {
     }
 }
 
-/// hyper's `Sleep` is a trait of its own, which a boxed future does not have.
+/// A boxed future that implements hyper's `Sleep`.
 struct Sleep(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
 impl Future for Sleep {

@@ -1,4 +1,4 @@
-//! Time and tasks, from whichever async runtime there is.
+//! Time and tasks of any async runtime.
 
 #[cfg(feature = "http")]
 pub(crate) mod hyper;
@@ -16,27 +16,27 @@ pub use self::wait::Wait;
 
 /// An async runtime: time for limits, and tasks for connections.
 ///
-/// [`TokioRuntime`] is the default where the feature `tokio` is on. Replace it to run on a runtime of your choice, or to give a test a
-/// clock of its own.
+/// [`TokioRuntime`] is the default with the feature `tokio`. Replace it to use another runtime, or to give a test its
+/// own clock.
 pub trait Runtime: Send + Sync + 'static {
-    /// A future that is ready when `duration` has passed. Dropping it forgets the timer.
+    /// Returns a future that completes after `duration`. Dropping it cancels the timer.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-    /// Runs a future to its end beside everything else. It ends by itself when its connection does.
+    /// Runs a future concurrently, to its end. It ends by itself when its connection does.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 
-    /// The present moment of the clock that [`sleep`](Self::sleep) goes by: [`Instant::now`], except under a clock
+    /// Returns the current time of the clock that [`sleep`](Self::sleep) uses. Default: [`Instant::now`]. Override it for a clock
     /// that can be paused.
     fn now(&self) -> Instant {
         Instant::now()
     }
 }
 
-/// The tokio runtime that the caller is on.
+/// The tokio runtime of the caller.
 ///
-/// Its timers and tasks belong to the runtime within which a request is sent; without one, tokio panics.
+/// Timers and tasks run on the runtime in which a request is sent; outside of a runtime, tokio panics.
 ///
-/// Deliberately exhaustive: it holds nothing, and is written by its name.
+/// Deliberately exhaustive: it has no fields, and users write its name.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioRuntime;
@@ -56,7 +56,7 @@ impl Runtime for TokioRuntime {
     }
 }
 
-/// The present moment of tokio's clock, which tests pause; outside of tokio, and without it, that of the standard library.
+/// Returns the current time of tokio's clock, which tests pause; outside of a tokio runtime, that of the standard library.
 #[cfg(feature = "cassette")]
 pub(crate) fn now() -> Instant {
     #[cfg(feature = "tokio")]

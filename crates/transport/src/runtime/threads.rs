@@ -10,8 +10,8 @@ use super::Runtime;
 
 /// Time and tasks on threads, for programs without an async runtime.
 ///
-/// All timers share one thread, which starts with the first of them. Each task has a thread of its own until it ends; where the
-/// operating system gives none, the task is dropped.
+/// All timers share one thread, which starts with the first timer. Each task has its own thread until it ends; if the
+/// operating system cannot start one, the task is dropped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ThreadRuntime;
 
@@ -22,7 +22,7 @@ impl Runtime for ThreadRuntime {
 
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         let thread = thread::Builder::new().name("task".to_owned());
-        // Whoever waits for a task that was dropped learns of it from what the task held.
+        // Dropping the task also drops its channels, which tells anyone waiting for it.
         let _ = thread.spawn(move || pollster::block_on(task));
     }
 }

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use super::Runtime;
 
-/// One timer for a limit that begins again and again: it wakes when a time has passed since some moment.
+/// A timer for a limit that restarts often: it completes when a time has passed since some instant.
 ///
-/// The moment may move with every piece of a body, and a timer for each would cost more than the piece. So the timer
-/// is left as it is, and only when it fires is it set again, to what is left by then.
+/// The instant may move with every piece of a body, and setting a timer for each would cost more than the piece. So the timer
+/// keeps running, and when it fires it is set again to the time that is then left.
 pub struct Wait {
     runtime: Arc<dyn Runtime>,
     sleep: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 impl Wait {
-    /// A timer by the clock of this runtime. It is set when it is polled.
+    /// Creates a timer that uses the clock of this runtime. It is set when it is first polled.
     pub fn new(runtime: &Arc<dyn Runtime>) -> Self {
         Self {
             runtime: Arc::clone(runtime),
@@ -24,12 +24,12 @@ impl Wait {
         }
     }
 
-    /// The present moment of its clock.
+    /// Returns the current time of the clock.
     pub fn now(&self) -> Instant {
         self.runtime.now()
     }
 
-    /// Ready when `limit` has passed since `since`. From one call to the next, the end of it may only become later.
+    /// Completes when `limit` has passed since `since`. Between calls, this end may only move later: see [`reset`](Self::reset).
     pub fn poll(&mut self, since: Instant, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let sleep = match &mut self.sleep {
@@ -48,7 +48,7 @@ impl Wait {
         }
     }
 
-    /// Forgets the timer, because the next end may be earlier.
+    /// Cancels the timer. Call it when the next end may be earlier.
     pub fn reset(&mut self) {
         self.sleep = None;
     }

@@ -1,21 +1,28 @@
-//! Whether a request is still in our hands when its time is over.
+//! Tracks how far a request has come, to tell on a timeout whether it may have been sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// An extension of a request, by which what it is sent with tells [`WithTimeouts`](super::WithTimeouts) above how far the request has come.
+/// An extension of a request. The services below [`WithTimeouts`](super::WithTimeouts) record in it how far the request has come.
 ///
-/// First is the service directly below, which takes requests when it is ready (a concurrency limit is when it has a permit). Last is the
-/// transport at the bottom. Between them may be any layers.
+/// ```text
+///   UNKNOWN ──► HELD ──────► PASSED ──────► WAITING ──────────► GIVEN
+///               waits for     through        the transport       a connection
+///               the service   any layers     waits for a         has the request
+///               to be ready                  connection
+/// ```
 ///
-/// It only ever goes forward: when a layer sends the request twice, the attempt that came furthest counts. A
-/// transport that does not know of it proves nothing.
+/// Only `HELD` and `WAITING` prove that nothing was sent. The first service is the one directly below, which takes requests when it is
+/// ready (a concurrency limit, when it has a permit). The last is the transport at the bottom. Any layers may be between them.
+///
+/// The stage never goes back: if a layer sends the request twice, the attempt that came furthest counts. A
+/// transport that does not record stages proves nothing.
 #[derive(Clone, Default)]
 pub(crate) struct Handover {
     stage: Arc<AtomicU8>,
 }
 
-// Nothing is known at first: a type may implement `Transport` by itself.
+// Nothing is known at first: a type may implement `Transport` directly.
 const UNKNOWN: u8 = 0;
 const HELD: u8 = 1;
 const PASSED: u8 = 2;
@@ -24,31 +31,31 @@ const WAITING: u8 = 3;
 const GIVEN: u8 = 4;
 
 impl Handover {
-    /// The request waits for a service to be ready, and [`set_passed`](Self::set_passed) will be called before it gets it.
+    /// Records that the request waits for a service to be ready. [`set_passed`](Self::set_passed) must be called before the service gets it.
     ///
-    /// Counts for the first service only: one that is further down may wait for a second attempt, after a first that was sent.
+    /// Counts for the first service only: a later one may hold a second attempt, after a first that was sent.
     pub(crate) fn set_held(&self) {
         self.replace(UNKNOWN, HELD);
     }
 
-    /// The service that was waited for gets the request.
+    /// Records that the service gets the request.
     pub(crate) fn set_passed(&self) {
         self.replace(HELD, PASSED);
     }
 
-    /// The request waits for a connection, and [`set_given`](Self::set_given) will be called before one gets it.
+    /// Records that the request waits for a connection. [`set_given`](Self::set_given) must be called before a connection gets it.
     #[cfg(any(feature = "http", feature = "reqwest"))]
     pub(crate) fn set_waiting(&self) {
         self.stage.fetch_max(WAITING, Ordering::Relaxed);
     }
 
-    /// A connection has the request.
+    /// Records that a connection has the request.
     #[cfg(any(feature = "http", feature = "reqwest"))]
     pub(crate) fn set_given(&self) {
         self.stage.fetch_max(GIVEN, Ordering::Relaxed);
     }
 
-    /// Whether bytes of the request may have left.
+    /// Returns whether bytes of the request may have been sent.
     pub(crate) fn maybe_sent(&self) -> bool {
         !matches!(self.stage.load(Ordering::Relaxed), HELD | WAITING)
     }

@@ -1,7 +1,7 @@
-//! Limits on the time of an exchange.
+//! Time limits on an exchange.
 
-mod response;
 mod handover;
+mod response;
 mod upload;
 mod with_timeouts;
 
@@ -10,11 +10,11 @@ use std::time::Duration;
 pub(crate) use self::handover::Handover;
 pub use self::with_timeouts::WithTimeouts;
 
-/// How long each stage of one exchange may take: an extension of the request.
+/// The time limits on the stages of one exchange: an extension of the request.
 ///
-/// [`WithTimeouts`] enforces them around any transport; [`connect`](Self::connect) is for
-/// the transport itself. `None`, which is the default of each, sets no limit. When one
-/// strikes, the exchange is closed at once, and [`Error::timeout`](crate::Error::timeout) names it.
+/// [`WithTimeouts`] enforces them around any transport, except [`connect`](Self::connect), which
+/// the transport itself enforces. `None`, the default of each, sets no limit. When a limit
+/// expires, the exchange is closed at once, and [`Error::timeout`](crate::Error::timeout) names the limit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,39 +34,39 @@ pub use self::with_timeouts::WithTimeouts;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StageTimeouts {
-    /// How long making a connection may take: resolving the name, TCP, the way through a proxy and the TLS handshake
-    /// together. It counts only where a new connection is made, for this request.
+    /// The limit on connecting: resolving the name, TCP, the way through a proxy and the TLS handshake
+    /// together. It applies only if a new connection is made for this request.
     ///
-    /// `None` leaves it to [the transport's own setting](crate::HttpTransportBuilder::connect_timeout).
+    /// `None` uses [the transport's own setting](crate::HttpTransportBuilder::connect_timeout).
     pub connect: Option<Duration>,
-    /// The longest time that may pass without progress while the request's body is sent: from the start of the
-    /// exchange to the first piece that the transport takes, and from each to the next, until it has all of them or
-    /// the response's head has come. Waiting for a piece that the body does not give counts, too.
+    /// The limit on a pause while the request's body is sent: from the start of the
+    /// exchange to the first piece that the transport takes, and from each piece to the next, until it has all of them or
+    /// the response's head has arrived. Waiting for a slow body counts, too.
     ///
-    /// Bytes in memory are handed over in pieces of 64 KiB while this limit is set.
+    /// While this limit is set, bytes in memory are handed over in pieces of 64 KiB.
     pub send: Option<Duration>,
-    /// The longest time to the response's head, from when the transport has the last piece of the request's body where
-    /// [`send`](Self::send) is set, and otherwise from the start of the exchange.
+    /// The limit on the wait for the response's head. With [`send`](Self::send) it starts when the transport has taken the last piece of the
+    /// request's body, otherwise at the start of the exchange.
     pub head: Option<Duration>,
-    /// The longest silence in the response's body: each time that its reader waits, how long it waits for the next
-    /// piece, however small. Time in which nobody reads does not count.
+    /// The limit on a silence in the response's body: each wait of the reader for the next
+    /// piece, however small. Time without a reader waiting does not count.
     pub read: Option<Duration>,
-    /// The longest time for all of it, from the start of the exchange until the response's body has been read to its
-    /// end. Time in which nobody reads counts, too.
+    /// The limit on the whole exchange, from its start until the response's body has been read to its
+    /// end. Time without a reader waiting counts, too.
     pub total: Option<Duration>,
 }
 
-/// A limit on time that struck, from [`Error::timeout`](crate::Error::timeout).
+/// An expired time limit, from [`Error::timeout`](crate::Error::timeout).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeout {
-    /// Which of them.
+    /// The kind of the limit.
     pub kind: TimeoutKind,
-    /// How long it was.
+    /// The duration of the limit.
     pub limit: Duration,
 }
 
-/// The limits on time, each a field of [`StageTimeouts`].
+/// The kinds of time limits, each a field of [`StageTimeouts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {

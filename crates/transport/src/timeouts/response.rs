@@ -1,4 +1,4 @@
-//! The limits on a response's body.
+//! Time limits on a response's body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,14 +12,14 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::runtime::Wait;
 
-/// A body that breaks off when its time is over.
+/// A body that fails when a time limit expires.
 pub(super) struct Limited {
     pub(super) body: Body,
     pub(super) silence: Option<Silence>,
     pub(super) total: Option<Total>,
 }
 
-/// The limit on a wait for the next piece.
+/// The limit on the wait for the next piece.
 pub(super) struct Silence {
     limit: Duration,
     since: Option<Instant>,
@@ -71,7 +71,7 @@ impl Total {
 }
 
 impl Limited {
-    /// Closes the body, not only when the reader drops it: it may keep it for a while.
+    /// Closes the body at once: the reader may keep it for a while after the error.
     fn close(&mut self) {
         self.body = Body::empty();
         self.silence = None;
@@ -88,7 +88,7 @@ impl http_body::Body for Limited {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        // First, because a body without end may always have a piece ready.
+        // Check the total first: an endless body may always have a piece ready.
         let total = this.total.as_mut().map(|total| total.poll(cx));
         let frame = match total {
             Some(Poll::Ready(timeout)) => Poll::Ready(Some(Err(Error::timed_out(timeout, true)))),

@@ -1,4 +1,4 @@
-//! The progress of a request's body.
+//! Tracks the progress of a request's body.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::runtime::Runtime;
 
-/// How far a body is, seen from the exchange. The body itself is read elsewhere, in the task of a connection.
+/// The progress of a body, for the exchange. The body itself is read elsewhere, in the task of a connection.
 pub(super) struct Upload {
     progress: Arc<Mutex<Progress>>,
 }
@@ -20,12 +20,12 @@ pub(super) struct Upload {
 struct Progress {
     last: Instant,
     over: bool,
-    /// Of the exchange, whose limit is another one as soon as the body is over.
+    /// The waker of the exchange: when the body ends, the limit on the head begins.
     waker: Option<Waker>,
 }
 
 impl Upload {
-    /// Watches a body from now on.
+    /// Wraps a body to track its progress.
     pub(super) fn watch(body: Body, runtime: &Arc<dyn Runtime>) -> (Self, Body) {
         let progress = Arc::new(Mutex::new(Progress {
             last: runtime.now(),
@@ -41,7 +41,7 @@ impl Upload {
         (Self { progress }, Body::wrap(watched))
     }
 
-    /// When the last piece was taken, and whether it was the last of all. Wakes when that changes to yes.
+    /// Returns when the last piece was taken, and whether the body has ended. Wakes the task when the body ends.
     pub(super) fn last_piece(&self, cx: &Context<'_>) -> (Instant, bool) {
         let mut progress = lock(&self.progress);
         match &mut progress.waker {
@@ -55,10 +55,10 @@ impl Upload {
 /// Small enough to show progress on a slow connection, large enough to cost nothing on a fast one.
 const PIECE: usize = 64 * 1024;
 
-/// Hands on a body in pieces and notes when each was taken.
+/// A body that is passed on in pieces and records when each is taken.
 struct Watched {
     body: Body,
-    /// What is left of a frame that was larger than a piece.
+    /// The rest of a frame that was larger than a piece.
     data: Bytes,
     progress: Arc<Mutex<Progress>>,
     runtime: Arc<dyn Runtime>,
@@ -130,7 +130,7 @@ impl http_body::Body for Watched {
 }
 
 impl Drop for Watched {
-    // Whoever read it wants no more: it has the whole body, or goes on without.
+    // The reader is done: it has the whole body, or goes on without the rest.
     fn drop(&mut self) {
         self.note(true);
     }

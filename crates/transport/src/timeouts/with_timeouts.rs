@@ -1,4 +1,4 @@
-//! The limits, around any transport.
+//! Enforces time limits around any transport.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -21,14 +21,14 @@ use crate::runtime::Wait;
 use crate::transport::{ResponseFuture, Transport};
 
 /// Enforces the [`StageTimeouts`] of each request around any transport: [`HttpTransport`](crate::HttpTransport), a
-/// closure, a tower stack. A request without that extension passes untouched.
+/// closure, a tower stack. A request without that extension passes unchanged.
 ///
 /// The exchange starts when its future is polled for the first time.
 ///
 /// # Errors
-/// When a limit strikes, the exchange is dropped, and [`Error::timeout`] says which it was. The request was
-/// [not sent](Error::maybe_sent) only where it still waited for the transport within to be ready, as behind a concurrency limit, or
-/// where an [`HttpTransport`](crate::HttpTransport) or a `ReqwestTransport` at the bottom still waited for a connection to send it on.
+/// When a limit expires, the exchange is dropped, and [`Error::timeout`] names the limit. The request was
+/// [not sent](Error::maybe_sent) only if it still waited for the inner transport to be ready, for example behind a concurrency limit, or
+/// if an [`HttpTransport`](crate::HttpTransport) or a `ReqwestTransport` at the bottom still waited for a connection.
 #[derive(Clone)]
 pub struct WithTimeouts<T> {
     transport: T,
@@ -36,7 +36,7 @@ pub struct WithTimeouts<T> {
 }
 
 impl<T> WithTimeouts<T> {
-    /// Puts limits around a transport, by the clock of `runtime`.
+    /// Wraps a transport. The limits use the clock of `runtime`.
     pub fn new(transport: T, runtime: impl Runtime) -> Self {
         Self {
             transport,
@@ -50,7 +50,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for WithTimeouts<T> {
     type Error = Error;
     type Future = ResponseFuture;
 
-    // Readiness is asked for within the exchange, as it takes time, too.
+    // Always ready: the exchange itself waits for the service within, so that the wait counts, too.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -121,13 +121,13 @@ async fn exchange(
     }))
 }
 
-/// The limits up to the response's head, of which one counts at a time.
+/// The limits until the response's head. Only one applies at a time.
 struct Stages {
     timeouts: StageTimeouts,
     start: Instant,
-    /// Present where the limit on its silence is.
+    /// The body's progress, if [`send`](StageTimeouts::send) is set.
     upload: Option<Upload>,
-    /// Whether the body is sent and the head awaited.
+    /// Whether the body was sent and the head is awaited.
     head: bool,
     wait: Wait,
 }

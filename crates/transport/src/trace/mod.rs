@@ -1,4 +1,4 @@
-//! What is told of exchanges while they run.
+//! Tracing of exchanges.
 
 #[cfg(feature = "tracing")]
 mod with_tracing;
@@ -6,16 +6,16 @@ mod with_tracing;
 #[cfg(feature = "tracing")]
 pub use self::with_tracing::WithTracing;
 
-/// What a request's path is made from, `/v1/sandboxes/{sandboxId}`: an extension of the request, for the spans of
-/// `WithTracing` (feature `tracing`). Unlike the path itself it names no one, and there are few of them.
+/// The template of a request's path, such as `/v1/sandboxes/{sandboxId}`: an extension of the request, for the spans of
+/// `WithTracing` (feature `tracing`). Unlike the path it identifies no one and has few values.
 ///
-/// Deliberately exhaustive: whoever sends a request writes it, and it names one thing.
+/// Deliberately exhaustive: senders of requests construct it, and it has one meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouteTemplate(pub &'static str);
 
-/// Which attempt at its exchange a request is, the first being 1: an extension of the request, for the spans of
+/// The number of a request's attempt, from 1: an extension of the request, for the spans of
 /// `WithTracing` (feature `tracing`).
 ///
-/// Deliberately exhaustive: whoever sends a request writes it, and it is a number.
+/// Deliberately exhaustive: senders of requests construct it, and it is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attempt(pub u32);

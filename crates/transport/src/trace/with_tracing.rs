@@ -1,4 +1,4 @@
-//! A span for each exchange, around any transport.
+//! Creates a span for each exchange.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,30 +17,30 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::transport::{ResponseFuture, Transport};
 
-/// Makes a span of every exchange around any transport. Feature `tracing`.
+/// Creates a span for every exchange of any transport. Feature `tracing`.
 ///
-/// The span is called `request`, is of level `INFO`, and ends when the response's body has been read to its end or
-/// dropped. What happens beneath is within it. Its fields, each recorded when it is known:
+/// The span is called `request`, has the level `INFO`, and ends when the response's body has been read to its end or
+/// dropped. Events of the inner transport are within the span. Its fields, each recorded when it is known:
 ///
 /// | field | |
 /// |---|---|
-/// | `method` | of the request |
-/// | `route` | its [`RouteTemplate`], where it has one; never the path itself or the query |
-/// | `attempt` | its [`Attempt`], where it has one |
-/// | `status` | of the response |
-/// | `first_byte_ms` | milliseconds until the response's head was there |
+/// | `method` | the request's method |
+/// | `route` | the request's [`RouteTemplate`], if any; never the path itself or the query |
+/// | `attempt` | the request's [`Attempt`], if any |
+/// | `status` | the response's status |
+/// | `first_byte_ms` | the milliseconds until the response's head arrived |
 /// | `request_bytes` | the length of the request's body, as far as it was taken |
 /// | `answer_bytes` | the length of the response's body, as far as it was read |
-/// | `error` | why there was no response, or why its body broke off, without causes |
+/// | `error` | the reason why there was no response, or why its body broke off, without causes |
 ///
-/// There are no headers, no contents and no names of servers in it.
+/// The span has no headers, no content and no server names.
 #[derive(Clone)]
 pub struct WithTracing<T> {
     transport: T,
 }
 
 impl<T> WithTracing<T> {
-    /// Puts spans around a transport.
+    /// Wraps a transport.
     pub fn new(transport: T) -> Self {
         Self { transport }
     }
@@ -51,7 +51,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for WithTracing<T> {
     type Error = Error;
     type Future = ResponseFuture;
 
-    // Readiness is asked for within the exchange, and within its span.
+    // Always ready: the exchange itself waits for the service within, inside its span.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -95,7 +95,7 @@ async fn exchange(
     }
 }
 
-/// OpenTelemetry has no numbers without a sign: from others the bridge to it makes text.
+/// Converts to a signed number: OpenTelemetry has no unsigned ones, and its bridge turns them into text.
 fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -104,12 +104,12 @@ fn record_error(span: &Span, error: &Error) {
     span.record("error", tracing::field::display(error));
 }
 
-/// A body whose length is recorded when it is over.
+/// A body that records its length when it ends.
 struct Counted {
     body: Body,
     bytes: u64,
     field: &'static str,
-    /// Of the exchange, which the end of the body may end.
+    /// The span of the exchange. It may end with this body.
     span: Span,
 }
 

@@ -11,10 +11,10 @@ use super::ResponseFuture;
 use crate::body::Body;
 use crate::error::Error;
 
-/// Makes a transport of an async closure: a stand-in for a server in tests, or an HTTP client of your own.
+/// Creates a transport from an async closure: a test double for a server, or your own HTTP client.
 ///
-/// The closure is called once for each request, and may run many times at once. It need not be `Clone`; its futures
-/// outlive the call, so what they need of what it holds is cloned into them.
+/// The closure is called once for each request; its futures may run concurrently. The closure need not be `Clone`. Its futures
+/// outlive the call, so clone into them what they use of its state.
 ///
 /// ```
 /// use http::Response;
@@ -39,7 +39,7 @@ where
     }
 }
 
-/// A transport made of a closure by [`from_fn`].
+/// A transport that calls a closure. Created by [`from_fn`].
 pub struct FromFn<F> {
     function: Arc<F>,
 }

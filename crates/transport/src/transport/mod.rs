@@ -1,4 +1,4 @@
-//! What a client asks of whatever carries its requests.
+//! The interface between a client and its transport.
 
 mod from_fn;
 mod shared;
@@ -19,29 +19,30 @@ use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::timeouts::Handover;
 
-/// Something that carries a request to a server and brings the response back.
+/// A transport: it sends a request to a server and returns the response.
 ///
-/// Every [`tower_service::Service`] that takes an `http::Request<Body>`, answers with an `http::Response`, and is
-/// `Clone + Send + Sync` is one: [`HttpTransport`](crate::HttpTransport), tower's layers around it, a client of your
-/// own. [`from_fn`] makes one of a closure. There is nothing to implement.
+/// Every [`tower_service::Service`] that takes an `http::Request<Body>`, returns an `http::Response`, and is
+/// `Clone + Send + Sync` is one: [`HttpTransport`](crate::HttpTransport), tower's layers around it, your own
+/// client. [`from_fn`] creates one from a closure. There is nothing to implement.
 ///
-/// A transport sends a request at most once, follows no redirect, keeps no cookies and leaves content encodings
-/// alone. One that breaks off by itself says so with an [`Error`]; errors of any other type count as "maybe sent".
+/// A transport sends a request at most once, follows no redirect, keeps no cookies and does not decode
+/// content. If it fails, it returns an [`Error`]; errors of other types count as "maybe sent".
 ///
 /// # Layers of tower
-/// An [`Error`] passes through layers that box it. A request that waits for a concurrency limit was not sent, and [`WithTimeouts`](crate::WithTimeouts)
-/// around the layers says so; tower gives the permit back with the head of the response, so that streams hold none. `Elapsed`, the error of
-/// tower's timeout, is "maybe sent" and [no timeout](Error::is_timeout) to us, who do not know its type: map it to
+/// An [`Error`] survives layers that box it. A request that waits for a concurrency limit was not sent, and [`WithTimeouts`](crate::WithTimeouts)
+/// around the layers reports that; tower releases the permit with the head of the response, so streams hold none. `Elapsed`, the error of
+/// tower's timeout, counts as "maybe sent" and [not as a timeout](Error::is_timeout), because this crate does not know its type: map it to
 /// [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut), or set [`StageTimeouts`](crate::StageTimeouts) instead.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends one request and waits for the head of its response; the response's body arrives as it is read.
-    ///
-    /// Nothing happens before the future is polled. Dropping it gives the exchange up at once and sends nothing
-    /// more; what had been sent until then may have had its effect.
+    /// Sends one request and waits for the head of its response. The response's body arrives as it is read.
     ///
     /// # Errors
-    /// Any response, whatever its status, is `Ok`. An [`Error`] is an exchange without one; its
-    /// [`maybe_sent`](Error::maybe_sent) says whether the request may have arrived all the same.
+    /// A response with any status is `Ok`. An [`Error`] means that there was no response; its
+    /// [`maybe_sent`](Error::maybe_sent) says whether the request may have arrived anyway.
+    ///
+    /// # Cancel safety
+    /// Nothing happens before the future is polled. Dropping it aborts the exchange at once and sends nothing
+    /// more; the bytes sent so far may have had an effect.
     fn send(&self, request: Request<Body>) -> ResponseFuture;
 }
 
@@ -54,11 +55,11 @@ where
     B::Error: Into<BoxError>,
 {
     fn send(&self, request: Request<Body>) -> ResponseFuture {
-        // It is always ready: the service to wait for is the one within.
+        // A shared transport is always ready: it waits for the service within.
         if let Some(shared) = (self as &dyn Any).downcast_ref::<SharedTransport>() {
             return shared.send_within(request);
         }
-        // A service is called through `&mut`, and readiness belongs to the clone that asked for it.
+        // Clone: a service is called through `&mut`, and readiness belongs to the clone that was polled for it.
         let mut service = self.clone();
         let handover = request.extensions().get::<Handover>().cloned();
         ResponseFuture::new(async move {
@@ -79,16 +80,16 @@ where
     }
 }
 
-/// A response on its way, from [`Transport::send`].
+/// The future of a response, from [`Transport::send`].
 ///
-/// Dropping it gives the exchange up at once.
+/// Dropping it aborts the exchange at once.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture {
     future: Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>,
 }
 
 impl ResponseFuture {
-    /// Boxes a future, so that a service of your own has a type to name.
+    /// Boxes a future, so that your own service can name its type.
     pub fn new<F>(future: F) -> Self
     where
         F: Future<Output = Result<Response<Body>, Error>> + Send + 'static,

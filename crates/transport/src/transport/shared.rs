@@ -1,4 +1,4 @@
-//! Any transport behind one type.
+//! Erases the type of a transport.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use super::{ResponseFuture, Transport};
 use crate::body::Body;
 use crate::error::Error;
 
-/// Any transport behind one type, cheap to clone: what a client holds.
+/// Any transport behind one type, as a client holds it. Cheap to clone.
 ///
-/// It is a transport itself, so layers can go around it.
-// The type of the service is erased here, once, because the stack below is the user's choice and would otherwise
-// spread as a type parameter to the client, to every handle and stream made from it, and to all code that names one.
-// The price is one allocation and one virtual call an exchange, next to a network round trip.
+/// It is a transport itself, so layers can wrap it.
+// The type is erased once, here: the stack below is the user's choice and would otherwise be a type parameter of
+// the client, of every handle and stream made from it, and of all code that names one.
+// The price is one allocation and one virtual call per exchange, little beside a network round trip.
 #[derive(Clone)]
 pub struct SharedTransport {
     transport: Arc<dyn Transport>,
@@ -40,7 +40,7 @@ impl Service<Request<Body>> for SharedTransport {
     type Error = Error;
     type Future = ResponseFuture;
 
-    // Readiness is asked for within the exchange, by the clone that makes the call.
+    // Always ready: the exchange itself waits, with the clone that makes the call.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }

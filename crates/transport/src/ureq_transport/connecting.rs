@@ -1,4 +1,4 @@
-//! Whether a connection was there.
+//! Tracks whether a request had a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,37 +6,37 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ureq::Error;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
 
-/// How far the exchange of a lane is. It is asked when its thread is done with it.
+/// Whether the exchange of a lane is still connecting. Read when its thread has finished.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Connecting(Arc<AtomicBool>);
 
 impl Connecting {
-    /// Notes that the request waits for a connection, and cannot have left.
+    /// Records that the request waits for a connection, and so was not sent.
     pub(super) fn begin(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Notes that there is a connection.
+    /// Records that there is a connection.
     pub(super) fn end(&self) {
         self.0.store(false, Ordering::Release);
     }
 
-    /// Whether no connection was made.
+    /// Returns whether no connection was made.
     pub(super) fn is_under_way(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// The connector that `ureq` has by default, which tells when it connects.
+/// `ureq`'s default connector, which also records when it connects.
 #[derive(Debug, Default)]
-pub(super) struct TellingConnector {
+pub(super) struct TrackedConnector {
     connector: DefaultConnector,
     connecting: Connecting,
-    /// To connect through a proxy is to connect to the proxy, too: `ureq` then calls this within itself.
+    /// The depth of nested calls: to connect through a proxy, `ureq` calls the connector for the proxy within the call for the server.
     depth: AtomicUsize,
 }
 
-impl TellingConnector {
+impl TrackedConnector {
     pub(super) fn new(connecting: Connecting) -> Self {
         Self {
             connecting,
@@ -45,7 +45,7 @@ impl TellingConnector {
     }
 }
 
-impl Connector for TellingConnector {
+impl Connector for TrackedConnector {
     type Out = Box<dyn Transport>;
 
     fn connect(
@@ -57,7 +57,7 @@ impl Connector for TellingConnector {
         let depth = self.depth.fetch_add(1, Ordering::Relaxed);
         let connection = self.connector.connect(details, chained);
         self.depth.fetch_sub(1, Ordering::Relaxed);
-        // From here on the request may be written.
+        // The outermost connection is ready: from now on the request may be written.
         if depth == 0 && matches!(connection, Ok(Some(_))) {
             self.connecting.end();
         }

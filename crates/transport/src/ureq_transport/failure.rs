@@ -1,4 +1,4 @@
-//! What `ureq`'s errors mean for the request.
+//! Classifies `ureq`'s errors by whether the request was sent.
 
 use std::io;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use ureq::Error as Failure;
 use crate::error::Error;
 use crate::timeouts::{Timeout, TimeoutKind};
 
-/// "Not sent" only where the exchange ended while its connection was being made, or by an error that comes before that.
+/// Returns "not sent" only if the exchange failed while connecting, or with an error from before that.
 ///
-/// `limit` is that on connecting. No text of `ureq` that may hold the URL is handed on.
+/// `limit` is the limit on connecting. Texts of `ureq` that may hold the URL are not passed on.
 pub(super) fn classify(failure: Failure, is_connecting: bool, limit: Option<Duration>) -> Error {
     match failure {
         Failure::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => match limit {
@@ -24,10 +24,10 @@ pub(super) fn classify(failure: Failure, is_connecting: bool, limit: Option<Dura
         Failure::RequireHttpsOnly(_) => Error::not_sent("the URL is not https"),
         Failure::HostNotFound => Error::connect(failure),
         _ if is_connecting => match failure {
-            // The request itself cannot be sent.
+            // The request itself is invalid.
             Failure::Http(_) | Failure::Protocol(_) => Error::not_sent(failure),
             Failure::Io(error) => Error::connect(error),
-            // A limit on more than connecting.
+            // A limit on more than connecting expired.
             Failure::Timeout(_) => Error::connect(timed_out(failure)),
             _ => Error::connect(failure),
         },
@@ -37,7 +37,7 @@ pub(super) fn classify(failure: Failure, is_connecting: bool, limit: Option<Dura
     }
 }
 
-/// As the operating system says it, so that it is known for a limit on time.
+/// Creates the operating system's error, so that it is recognized as a timeout.
 fn timed_out(failure: Failure) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, failure)
 }

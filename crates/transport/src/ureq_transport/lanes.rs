@@ -1,4 +1,4 @@
-//! Connections that can be interrupted one by one.
+//! Connections that can be interrupted individually.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
 
-use super::connecting::{Connecting, TellingConnector};
+use super::connecting::{Connecting, TrackedConnector};
 
-/// All connections of a transport, each an agent of its own that carries one exchange at a time.
+/// All connections of a transport. Each is a separate agent that runs one exchange at a time.
 ///
 /// ```text
 ///   take ──► lane ──► response read to its end ──► idle ──► taken again, or closed when it is too old
 ///              └────► dropped before ──► Agent::shutdown: its socket is closed, and what blocks on it ends
 /// ```
 ///
-/// `ureq` can interrupt all that an agent does, and not one exchange of many: hence an agent for each. The pool within an agent holds
-/// its one connection while it is idle, and knows whether that is still open.
+/// `ureq` can interrupt all exchanges of an agent, but not a single one: so each exchange has its own agent. The agent's pool holds
+/// its one connection while it is idle, and knows whether the connection is still open.
 pub(super) struct Lanes {
     config: Config,
     idle: Mutex<Vec<Idle>>,
@@ -52,7 +52,7 @@ impl Lanes {
         }
     }
 
-    /// The connection to this server that was used last, or room for a new one.
+    /// Returns the most recently used idle connection to this server, or a new agent.
     pub(super) fn take(self: &Arc<Self>, uri: &Uri) -> Lane {
         let server = uri.scheme().cloned().zip(uri.authority().cloned());
         let idle = {
@@ -76,13 +76,13 @@ impl Lanes {
     fn make(&self) -> (Agent, Connecting) {
         let connecting = Connecting::default();
         connecting.begin();
-        let connector = TellingConnector::new(connecting.clone());
+        let connector = TrackedConnector::new(connecting.clone());
         let resolver = DefaultResolver::default();
         let agent = Agent::with_parts(self.config.clone(), connector, resolver);
         (agent, connecting)
     }
 
-    /// What is idle, without what has been so for too long.
+    /// Locks the idle agents and drops those that were idle for too long.
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|idle| idle.since.elapsed() < self.config.max_idle_age());
@@ -95,7 +95,7 @@ impl Lane {
         &self.agent
     }
 
-    /// Whether its exchange is over, and had no connection.
+    /// Returns whether the exchange ended without a connection.
     pub(super) fn is_connecting(&self) -> bool {
         self.connecting.is_under_way()
     }

@@ -21,37 +21,37 @@ use ureq::typestate::AgentScope;
 use ureq::{Agent, SendBody};
 
 use self::lanes::{Lane, Lanes};
-use crate::body::{Body, Fed};
+use crate::body::{Body, ReadOutcome};
 use crate::error::Error;
 use crate::timeouts::StageTimeouts;
 use crate::transport::ResponseFuture;
 
 /// HTTP/1.1 over `ureq`, for programs without an async runtime.
 ///
-/// An exchange runs on a thread until the head of the response is there. The body of the response is read on another one, which starts
-/// when it is first asked for. The body of the request is read where the future is polled. Nothing here needs tokio, and futures and
-/// bodies may be polled by anything, such as `pollster::block_on`.
+/// An exchange runs on a thread until the head of the response has arrived. Another thread, started at the first read, reads the
+/// response's body. The request's body is read where the future is polled. The transport does not need tokio: futures and
+/// bodies can be polled by any executor, such as `pollster::block_on`.
 ///
-/// Connections are kept and used again. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
+/// Connections are reused. Cloning is cheap and shares them; dropping the last clone closes the idle ones.
 ///
-/// Redirects are never followed: a 3xx is a response like any other. There are no cookies, and bodies arrive as they were sent. (Where
-/// another crate turns on `ureq`'s feature `gzip` or `brotli`, `ureq` decompresses what a server encodes so without being asked to.)
+/// Redirects are never followed: a 3xx is a response like any other. There are no cookies, and bodies arrive as they were sent. (If
+/// another crate enables `ureq`'s feature `gzip` or `brotli`, `ureq` decompresses responses that a server compresses unasked.)
 ///
 /// `ureq` reads proxies from the environment: the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` (or in lower case) that is a URL,
 /// for `https` and `http` alike, except to the hosts in `NO_PROXY`. All requests go through it in a tunnel (`CONNECT`).
 ///
 /// # Errors
-/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect: of resolving the name, of TCP, of the tunnel through a
-/// proxy, of the TLS handshake, or because it took too long. It is `true` from the moment that there is a connection, new or kept.
-/// [`StageTimeouts::connect`] limits resolving the name and the rest of connecting, each by itself.
+/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect: in resolving the name, TCP, the tunnel through a
+/// proxy or the TLS handshake, or because it took too long. It is `true` once there is a connection, new or reused.
+/// [`StageTimeouts::connect`] limits name resolution and the rest of connecting separately.
 ///
-/// A server that responds before it has read the whole body of a request, and closes, makes the exchange fail: `ureq` reads the
-/// response once it has sent the request.
+/// If a server responds and closes before it has read the whole body of a request, the exchange fails: `ureq` reads the
+/// response only after it has sent the request.
 ///
 /// # Cancellation
-/// Dropping a future or a body shuts its connection down at once, also while a thread waits for the server to say something, and the
-/// thread ends. Only resolving a name and TCP's handshake are not interrupted: their thread ends when they do, at the latest when
-/// connecting has taken too long, and sends nothing.
+/// Dropping a future or a body shuts its connection down at once, even while a thread waits for the server, and the
+/// thread ends. Only name resolution and the TCP handshake are not interrupted: their thread ends when they do, at the latest when
+/// the connect timeout expires, and sends nothing.
 ///
 /// ```no_run
 /// use pollster::block_on;
@@ -70,11 +70,11 @@ pub struct UreqTransport {
 }
 
 impl UreqTransport {
-    /// Makes a transport with these settings: certificates are checked with the operating system's roots, connecting may take 10 s,
-    /// up to 100 unused connections are kept, each for 4 s, and proxies are taken from the environment. Opens nothing yet.
+    /// Creates a transport with these settings: certificates are checked with the operating system's roots, connecting may take 10 s,
+    /// up to 100 unused connections are kept for 4 s each, and proxies are taken from the environment. It opens no connection yet.
     ///
-    /// 4 s are shorter than the 5 s after which common servers close: a request that is not safe to repeat must not meet a connection
-    /// that is just being closed.
+    /// The 4 s are shorter than the 5 s after which common servers close: a request that is not safe to repeat must not be written to a
+    /// connection that is just being closed.
     pub fn new() -> Self {
         let roots = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
         let settings = Agent::config_builder()
@@ -87,11 +87,11 @@ impl UreqTransport {
         Self::with_settings(settings)
     }
 
-    /// Makes a transport with settings of `ureq`, as they are but for what a transport must do: statuses are not errors, redirects are
+    /// Creates a transport with your settings of `ureq`, except those that a transport must control: statuses are not errors, redirects are
     /// not followed, and no header is added.
     ///
-    /// The defaults are then `ureq`'s, and not those of [`new`](Self::new): the roots of certificates that are built into `ureq`, no
-    /// limit on connecting, and ten unused connections. `ureq`'s own limits on time count beside [`StageTimeouts`].
+    /// The defaults are `ureq`'s, not those of [`new`](Self::new): root certificates built into `ureq`, no
+    /// limit on connecting, and ten unused connections. `ureq`'s own time limits apply in addition to [`StageTimeouts`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -141,7 +141,7 @@ impl Service<Request<Body>> for UreqTransport {
     }
 }
 
-/// One request. The lane is a local of this future, so that dropping it interrupts the thread.
+/// Runs one exchange. This future owns the lane, so that dropping it interrupts the thread.
 async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<Body>, Error> {
     let lane = lanes.take(request.uri());
     let (mut head, body) = request.into_parts();
@@ -157,19 +157,19 @@ async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<
         false => agent.run(request),
     });
     match fed.await {
-        Fed::Done(Ok(response)) => Ok(response.map(|body| arriving(body, lane))),
-        Fed::Done(Err(error)) => {
+        ReadOutcome::Done(Ok(response)) => Ok(response.map(|body| arriving(body, lane))),
+        ReadOutcome::Done(Err(error)) => {
             let limit = connect_timeout.or_else(|| lane.agent().config().timeouts().connect);
             Err(failure::classify(error, lane.is_connecting(), limit).at_host(&uri))
         }
-        Fed::Broken(error) => Err(Error::request_body(error)),
-        Fed::NoThread(error) => Err(Error::not_sent(error)),
-        Fed::Panicked => Err(Error::new("the thread of the exchange panicked")),
+        ReadOutcome::Broken(error) => Err(Error::request_body(error)),
+        ReadOutcome::NoThread(error) => Err(Error::not_sent(error)),
+        ReadOutcome::Panicked => Err(Error::new("the thread of the exchange panicked")),
     }
 }
 
-/// Says in its headers how long the body is, where that is known, and holds the body to it: a body that ends too early would have
-/// `ureq` ask it for more without end.
+/// Announces the body's length in the headers, if it is known, and enforces it: `ureq` would poll a body that ends too early
+/// forever.
 fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
     if headers.contains_key(TRANSFER_ENCODING) {
         return body;
@@ -177,7 +177,7 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
     let announced = headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
     match announced.or_else(|| body.size_hint().exact()) {
-        // RFC 9110, section 8.6: said only by methods that give a body a meaning.
+        // RFC 9110, section 8.6: announced only by methods that give a body a meaning.
         Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => body,
         Some(length) => {
             headers
@@ -189,10 +189,10 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
     }
 }
 
-/// The request with its own limit on connecting.
+/// Returns the request with its own limit on connecting.
 fn configured(agent: &Agent, request: Request<()>, connect: Option<Duration>) -> Request<()> {
     let is_set = |config: &Config| config.timeouts().connect == connect;
-    // Settings of a request make `ureq` read the certificates anew for each connection.
+    // Settings of a single request make `ureq` read the certificates again for each connection.
     if connect.is_none() || is_set(agent.config()) {
         return request;
     }
@@ -203,7 +203,7 @@ fn configured(agent: &Agent, request: Request<()>, connect: Option<Duration>) ->
         .build()
 }
 
-/// The body of a response that holds its lane until it has been read to its end.
+/// Wraps a response's body so that it holds its lane until it has been read to its end.
 fn arriving(body: ureq::Body, lane: Lane) -> Body {
     let length = body.content_length();
     Body::wrap(Arriving {
@@ -215,7 +215,7 @@ fn arriving(body: ureq::Body, lane: Lane) -> Body {
 
 struct Arriving {
     body: Body,
-    /// How much of an announced length is to come.
+    /// The bytes still to come of an announced length.
     left: Option<u64>,
     lane: Option<Lane>,
 }

@@ -1,4 +1,4 @@
-//! Bodies: what they are made of, what may be cloned, and how much of them is held.
+//! Bodies: their sources, clones and memory limits.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -158,7 +158,7 @@ async fn a_beginning_closes_the_body_at_its_limit() {
     assert!(dropped.load(Ordering::SeqCst));
 }
 
-/// A body that plays what it is given.
+/// A body that plays the given frames.
 struct Script {
     frames: VecDeque<Result<Frame<Bytes>, &'static str>>,
     announced: u64,

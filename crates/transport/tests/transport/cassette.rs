@@ -1,4 +1,4 @@
-//! Exchanges recorded and played, on a clock that stands still until everybody waits.
+//! Exchanges recorded and played, on a clock that advances only when every task waits.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use twentyfirst_transport::{Body, Error, TokioRuntime, Transport, from_fn};
 use crate::chain;
 use crate::pieces::Pieces;
 
-/// A file that the test can look into.
+/// A file that the test can read.
 #[derive(Clone, Default)]
 struct File(Arc<Mutex<Vec<u8>>>);
 
@@ -34,7 +34,7 @@ impl Write for File {
     }
 }
 
-/// A server that streams its answers: a piece each, with a wait before it.
+/// A server that streams its responses in pieces, with a wait before each.
 fn streaming(
     pieces: &'static [(u64, Result<&'static str, &'static str>)],
 ) -> impl Transport + Clone {
@@ -82,7 +82,7 @@ fn nothing_secret(_: &Content<'_>) -> Masking {
     Masking::none()
 }
 
-/// Masks these values as they are. Of two that begin at the same place the first counts.
+/// Masks these exact values. If two begin at the same place, the first in the list wins.
 fn masking(values: &[&str]) -> Masking {
     let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     Masking::new(move |text| {
@@ -183,7 +183,7 @@ async fn secret_values_are_hidden_wherever_they_stand() {
     let file = File::default();
     let server = from_fn(async |_| {
         let (pieces, body) = Pieces::new();
-        // Cut in the middle of both.
+        // The cut is in the middle of both.
         for piece in [
             r#"{"token":"min"#,
             r#"ted","echo":"pa\"ss"#,
@@ -197,7 +197,7 @@ async fn secret_values_are_hidden_wherever_they_stand() {
         response.headers_mut().insert("location", location);
         Ok(response)
     });
-    // What is secret may be in the request's own extensions, in headers that are not written, or be found in the response.
+    // Secrets may be in the request's own extensions, in headers that are not written, or in the response.
     #[derive(Clone)]
     struct Secret(&'static str);
     let hook = |content: &Content<'_>| {
@@ -237,7 +237,7 @@ async fn secret_values_are_hidden_wherever_they_stand() {
     {"end":{"after_ms":0,"how":"whole"}}
     "#);
 
-    // A test may have another password each time, or a number.
+    // A test may use another password, or a number, each time.
     let played = async |player: Player, body: &'static str| {
         let mut request = post("/v1/things", body);
         request.extensions_mut().insert(Secret("swordfish"));
@@ -274,7 +274,7 @@ async fn secret_values_are_hidden_wherever_they_stand() {
         .await
         .unwrap_err();
     assert!(
-        chain(&error).ends_with(r#"asked was `…word\":\"***\",\"name\":\"hinted\"}`"#),
+        chain(&error).ends_with(r#"requested `…word\":\"***\",\"name\":\"hinted\"}`"#),
         "{}",
         chain(&error)
     );
@@ -315,7 +315,7 @@ async fn requests_are_recorded_whether_they_are_streams_or_bytes_or_binary() {
     {"end":{"after_ms":0,"how":"whole"}}
     "#);
     let player = Player::new(&file.text()).unwrap();
-    // In another order, because each is found by what it is.
+    // In another order, because each exchange is found by its request.
     for (body, recorded) in [Body::empty(), binary(), streamed()]
         .into_iter()
         .zip(bodies.iter().rev())
@@ -381,13 +381,13 @@ async fn an_exchange_ends_as_it_ended_when_it_was_recorded() {
         (
             "/left",
             true,
-            "the body broke off\nas recorded: whoever waited for it left",
+            "the body broke off\nas recorded: the caller dropped it during the recording",
         ),
         (
             "/never",
             true,
             "the exchange failed and the request may have been sent\n\
-             as recorded: whoever waited for it left",
+             as recorded: the caller dropped it during the recording",
         ),
     ] {
         let error = match player.send(post(path, "")).await {
@@ -426,17 +426,17 @@ async fn what_was_not_recorded_is_an_error_that_shows_the_difference() {
         (
             post("/v1/b", asked),
             "POST /v1/b is not in the recording: the bodies differ from byte 1029 on: \
-             recorded is `…aaaaaaaaaaaaaaaaaaö1\\\"}`, asked was `…aaaaaaaaaaaaaaaaaaö2\\\"}`"
+             recorded `…aaaaaaaaaaaaaaaaaaö1\\\"}`, requested `…aaaaaaaaaaaaaaaaaaö2\\\"}`"
                 .to_owned(),
         ),
         (
             delete,
-            "DELETE /v1/a is not in the recording: recorded is POST".to_owned(),
+            "DELETE /v1/a is not in the recording: the recording has POST".to_owned(),
         ),
         (
             post(&far, "{}"),
             format!(
-                "POST /v1/{}… is not in the recording: recorded is POST /v1/a",
+                "POST /v1/{}… is not in the recording: the recording has POST /v1/a",
                 "x".repeat(116)
             ),
         ),
@@ -444,17 +444,17 @@ async fn what_was_not_recorded_is_an_error_that_shows_the_difference() {
         let player = Player::new(&cassette).unwrap();
         let error = player.send(request).await.unwrap_err();
         assert!(!error.maybe_sent());
-        // In one line, where every log shows it.
+        // One line, so that every log shows it.
         assert_eq!(chain(&error), difference);
     }
 
     let player = Player::new(&cassette).unwrap();
     player.send(post("/v1/a", "{}")).await.unwrap();
     let error = player.send(post("/v1/a", "{}")).await.unwrap_err();
-    assert!(chain(&error).ends_with("it has been played as often as it was recorded"));
+    assert!(chain(&error).ends_with("every recording of it has been played already"));
     player.send(post("/v1/b", long)).await.unwrap();
     let error = player.send(post("/v1/c", "{}")).await.unwrap_err();
-    assert!(chain(&error).ends_with("everything that was recorded has been played"));
+    assert!(chain(&error).ends_with("every recorded exchange has been played already"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -524,23 +524,23 @@ fn what_is_no_cassette_is_refused_with_its_line() {
         ),
         (
             &[r#"{"cassette":{"version":2}}"#],
-            "line 1 of the cassette: the cassette is of another version",
+            "line 1 of the cassette: the cassette has an unsupported version: record it again",
         ),
         (
             &[version, "", version],
-            "line 3 of the cassette: the line does not belong here",
+            "line 3 of the cassette: the line is out of order",
         ),
         (
             &[version, response],
-            "line 2 of the cassette: the line does not belong here",
+            "line 2 of the cassette: the line is out of order",
         ),
         (
             &[version, request, request],
-            "line 3 of the cassette: the line does not belong here",
+            "line 3 of the cassette: the line is out of order",
         ),
         (
             &[version, request, response, response],
-            "line 4 of the cassette: the line does not belong here",
+            "line 4 of the cassette: the line is out of order",
         ),
         (
             &[
@@ -548,7 +548,7 @@ fn what_is_no_cassette_is_refused_with_its_line() {
                 request,
                 r#"{"piece":{"after_ms":1,"data":{"text":""}}}"#,
             ],
-            "line 3 of the cassette: the line does not belong here",
+            "line 3 of the cassette: the line is out of order",
         ),
         (
             &[version, request, response],
@@ -556,23 +556,23 @@ fn what_is_no_cassette_is_refused_with_its_line() {
         ),
         (
             &[version, request, end],
-            "line 3 of the cassette: an exchange without a response is not whole",
+            "line 3 of the cassette: an exchange without a response cannot end as `whole`",
         ),
         (
             &[version, &request.replace("GET", "G T")],
-            "line 2 of the cassette: the method cannot be one",
+            "line 2 of the cassette: the method is invalid",
         ),
         (
             &[version, &request.replace("[]", r#"[["a b","c"]]"#)],
-            "line 2 of the cassette: a header cannot be one",
+            "line 2 of the cassette: a header is invalid",
         ),
         (
             &[version, &request.replace(r#""text":"""#, r#""base64":"?""#)],
-            "line 2 of the cassette: there is no Base64",
+            "line 2 of the cassette: the Base64 is invalid",
         ),
         (
             &[version, request, &response.replace("200", "20")],
-            "line 3 of the cassette: the status cannot be one",
+            "line 3 of the cassette: the status is invalid",
         ),
         (
             &[version, &request.replace("path", "way")],
@@ -592,15 +592,15 @@ fn what_is_no_cassette_is_refused_with_its_line() {
 }
 
 proptest! {
-    /// However a body is cut, nothing of what is secret is left, and everything else is.
+    /// However a body is cut, no secret remains, and everything else does.
     #[test]
     fn no_cut_shows_a_secret_or_loses_anything_else(
         words in prop::collection::vec("(sesame|sesam|x|y)", 0..12),
         cuts in prop::collection::vec(0..40_usize, 0..6),
     ) {
-        // Pieces are static in all of these tests.
+        // The pieces of all these tests are static.
         let body: &'static str = words.concat().leak();
-        // The two have no letter in common, so it does not matter which is looked for first.
+        // The two secrets share no letter, so the order of the search does not matter.
         let expected = body.replace("sesame", "***").replace("yx", "***");
         let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(body.len())).collect();
         cuts.extend([0, body.len()]);

@@ -1,4 +1,4 @@
-//! A clock that stands still until it is told otherwise, as the transport's runtime.
+//! A runtime for the transport, with a clock that advances only on command.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl Clock {
         }
     }
 
-    /// Waits until somebody sleeps, then lets the time pass.
+    /// Waits until a task sleeps, then lets the time pass.
     pub(crate) async fn pass_for_a_sleeper(&self, time: Duration) {
         crate::soon(async {
             while self.passed.receiver_count() == 0 {

@@ -105,7 +105,7 @@ async fn every_limit_holds_on_a_connection() {
             TimeoutKind::Read => timeouts.read = Some(10 * second),
             _ => timeouts.total = Some(10 * second),
         }
-        // More than fits into all buffers on the way, where that is what takes time.
+        // More than all buffers on the way hold, if sending is to take time.
         let length = if kind == TimeoutKind::Send {
             2 << 20
         } else {
@@ -175,7 +175,7 @@ impl Runtime for Smol {
     }
 }
 
-/// A transport without anything of tokio's that would need its runtime.
+/// A transport without any part of tokio that needs its runtime.
 fn smol_transport() -> twentyfirst_transport::HttpTransportBuilder {
     HttpTransport::builder()
         .runtime(Smol)
@@ -224,7 +224,7 @@ fn another_runtime_will_do() {
 #[test]
 fn another_runtime_will_do_for_tls_and_http2() {
     let authority = Authority::new();
-    // The server may use what it likes, in a thread of its own.
+    // The server may use tokio, in its own thread.
     let (started, server) = std::sync::mpsc::channel();
     let config = authority.server_config(&["h2"]);
     std::thread::spawn(move || {

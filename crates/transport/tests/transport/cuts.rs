@@ -1,5 +1,5 @@
-//! Connections that break at every moment of an exchange, and servers that never come to an end. Whatever happens, a
-//! request arrives once at most, and an error that says "not sent" is right.
+//! Connections that break at every point of an exchange, and servers that never finish. In every case a
+//! request arrives at most once, and an error that says "not sent" is right.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::secure::{Authority, SecureServer};
 use crate::server::{Connection, Server};
 use crate::{chain, soon};
 
-/// When the server breaks the connection.
+/// The point at which the server breaks the connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum When {
     BeforeTheRequest,
@@ -116,7 +116,7 @@ async fn a_request_arrives_once_at_most_wherever_its_connection_breaks() {
 async fn over_http2_too() {
     let authority = Authority::new();
     for when in [InItsBody, BeforeTheResponse, InTheStream] {
-        // The connection, or only the stream in it.
+        // Closes the connection, or only its stream.
         for whole in [true, false] {
             let requests = Arc::new(AtomicUsize::new(0));
             let seen = Arc::clone(&requests);
@@ -180,7 +180,7 @@ async fn over_http2_too() {
     }
 }
 
-/// What a server without end writes, and the limit that ends it.
+/// The endless output of a server, and the limit that ends it.
 async fn endless(
     first: &'static str,
     then: &'static str,
@@ -210,7 +210,7 @@ async fn endless(
 
     let error = soon(exchange(transport, request)).await.unwrap_err();
 
-    // The server hears of it at once.
+    // The server notices at once.
     soon(closings.recv()).await.unwrap();
     error
 }
@@ -219,7 +219,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn limits(set: impl FnOnce(&mut StageTimeouts)) -> StageTimeouts {
     let mut timeouts = StageTimeouts::default();
-    // Long enough never to strike where something else should.
+    // Long enough never to expire before another limit.
     timeouts.read = Some(5_000 * MS);
     set(&mut timeouts);
     timeouts

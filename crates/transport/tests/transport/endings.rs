@@ -1,7 +1,7 @@
-//! Connections that end in the very moment in which they are given a request.
+//! Connections that end at the very moment when they get a request.
 //!
-//! Closing a stream takes as long as the test says. So the end of a connection can be stopped half way: the stream is
-//! gone, but not the queue of requests for it.
+//! The test decides how long closing a stream takes, and so can pause a connection's end half way: the stream is
+//! gone, but the queue of its requests is not.
 
 use std::io;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use twentyfirst_transport::{Error, HttpTransport, Proxy, Runtime, Transport as _
 use crate::clock::Clock;
 use crate::{chain, soon};
 
-/// A thread for each of hyper's tasks, and the time in the hands of the test.
+/// A runtime with a thread for each of hyper's tasks, and a clock that the test controls.
 #[derive(Clone)]
 struct Threads {
     clock: Clock,
@@ -30,7 +30,7 @@ struct Threads {
 }
 
 impl Threads {
-    /// Waits until so many tasks are left.
+    /// Waits until this many tasks are left.
     async fn are(&self, tasks: usize) {
         soon(async {
             while self.running.load(Ordering::SeqCst) != tasks {
@@ -106,12 +106,12 @@ impl AsyncWrite for Held {
     }
 }
 
-/// A transport with one idle connection, which has been closed by the server, and which hyper is about to drop.
+/// Creates a transport with one idle connection that the server has closed and hyper is about to drop.
 struct Stage {
     transport: HttpTransport,
     threads: Threads,
     hold: Hold,
-    /// How many more connections may be made.
+    /// The number of connections that may still be made.
     connections: Arc<Semaphore>,
     servers: mpsc::UnboundedReceiver<DuplexStream>,
 }
@@ -149,7 +149,7 @@ async fn stage() -> Stage {
     let mut server = soon(servers.recv()).await.unwrap();
     respond(&mut server).await;
     assert_eq!(soon(first).await.unwrap().unwrap(), "served");
-    // The connection's own, which waits for the next request.
+    // The connection's own task, which waits for the next request.
     threads.are(1).await;
     drop(server);
     Stage {
@@ -169,7 +169,7 @@ fn post(transport: &HttpTransport) -> impl Future<Output = Result<Bytes, Error>>
     async move { response.await?.into_body().collect_up_to(100).await }
 }
 
-/// Reads a request and answers it.
+/// Reads a request and responds to it.
 async fn respond(server: &mut DuplexStream) {
     let mut read = String::new();
     while !read.ends_with("question") {
@@ -200,7 +200,7 @@ async fn a_request_that_nobody_takes_was_not_sent() {
     assert!(!error.maybe_sent());
     assert_eq!(
         chain(&error),
-        "the request was not sent\nthe connection ended, and the request was not handed back"
+        "the request was not sent\nthe connection closed before the request was written"
     );
     drop(stage.hold);
     stage.threads.are(0).await;

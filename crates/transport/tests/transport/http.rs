@@ -1,4 +1,4 @@
-//! HTTP over loopback sockets: what arrives, what is kept open, and what a failure says about the request.
+//! HTTP over loopback sockets: requests and responses, connection reuse, and the meaning of failures for the request.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -434,7 +434,7 @@ mod maybe_sent {
     }
 }
 
-/// Whatever a server that closes early does to a request, "not sent" is true, and no request arrives twice.
+/// If a server closes early, "not sent" is always true, and no request arrives twice.
 mod a_server_that_closes_at_the_same_moment {
     use super::*;
 
@@ -459,17 +459,17 @@ mod a_server_that_closes_at_the_same_moment {
                 assert_eq!(arrived, "");
             }
         }
-        // Which of the two comes first is chance, but the server is not always late.
+        // The order of the two is random, but the server is not always late.
         assert_ne!(not_sent, 0);
     }
 
-    /// The request is in the connection's queue when the end is seen, and handed back.
+    /// The request is in the connection's queue when the end is noticed, and is handed back.
     #[tokio::test]
     async fn on_a_new_connection() {
         new_connections().await;
     }
 
-    /// In all orders that two threads bring about.
+    /// Tries many interleavings of two threads.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn on_a_new_connection_with_threads() {
         new_connections().await;
@@ -498,7 +498,7 @@ mod a_server_that_closes_at_the_same_moment {
             drop(transport);
             let arrived = soon(arrivals.recv()).await.unwrap();
             match second {
-                // It went out on another connection, so nothing of it may have arrived on the first.
+                // It was sent on another connection, so nothing of it may have arrived on the first.
                 Ok(_) => {
                     assert_eq!(arrived, "");
                     soon(arrivals.recv()).await.unwrap();
@@ -552,7 +552,7 @@ mod connections {
             let response = transport.send(post(&server.url("/"))).await.unwrap();
             assert_eq!(text(response).await, "once");
             soon(closings.recv()).await.unwrap();
-            // The client's end of the connection hears of it: the runtime looks at its sockets, then runs the task.
+            // Lets the client's connection notice it: the runtime polls its sockets, then runs the task.
             tokio::time::sleep(Duration::from_millis(1)).await;
             tokio::task::yield_now().await;
         }
@@ -590,7 +590,7 @@ mod connections {
         assert_eq!(server.connections(), 2);
     }
 
-    /// As between the default of 4 s and common servers, which close after 5 s, but ten times as fast.
+    /// Like the default of 4 s and common servers, which close after 5 s, but ten times as fast.
     #[tokio::test]
     async fn that_a_server_closes_when_they_are_idle_fail_no_post_of_a_steady_trickle() {
         let requests = Arc::new(AtomicUsize::new(0));
@@ -608,8 +608,8 @@ mod connections {
         })
         .await;
 
-        // Each with a connection of its own, and another time between its requests: from one at which the connection
-        // is always used again to one at which the server has always closed it.
+        // Each task has its own connection and another pause between its requests: from one at which the connection
+        // is always reused to one at which the server has always closed it.
         let mut lanes = JoinSet::new();
         for lane in 0..24 {
             let url = server.url("/");
@@ -740,7 +740,11 @@ mod bodies_without_end {
     async fn of_responses_are_refused_at_the_limit_and_closed() {
         let (response, mut closings) = endless("HTTP/1.1 200 OK\r\n\r\n").await;
 
-        let error = response.into_body().collect_up_to(10_000).await.unwrap_err();
+        let error = response
+            .into_body()
+            .collect_up_to(10_000)
+            .await
+            .unwrap_err();
 
         assert!(error.is_body_limit());
         assert_eq!(error.to_string(), "the body is longer than 10000 bytes");

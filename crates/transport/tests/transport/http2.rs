@@ -1,5 +1,5 @@
-//! Requests that a server of HTTP/2 says it has not processed (RFC 9113, section 8.7), on a server whose every frame the
-//! test decides.
+//! Requests that an HTTP/2 server reports as not processed (RFC 9113, section 8.7). The test controls every frame of
+//! the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 struct Frames(TlsStream<TcpStream>);
 
 impl Frames {
-    /// Takes the preface, and allows so many streams at once.
+    /// Reads the preface and allows this many concurrent streams.
     async fn accept(mut stream: TlsStream<TcpStream>, streams: u32) -> Self {
         let mut preface = [0; 24];
         stream.read_exact(&mut preface).await.unwrap();
@@ -51,7 +51,7 @@ impl Frames {
         let _ = self.0.write_all(&frame).await;
     }
 
-    /// The next frame's type, flags and stream; `None` when the client has closed.
+    /// Reads the next frame: its type, flags and stream; `None` when the client has closed.
     async fn read(&mut self) -> Option<(u8, u8, u32)> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
@@ -64,7 +64,7 @@ impl Frames {
         Some((kind, flags, u32::from_be_bytes(stream)))
     }
 
-    /// Waits for the next request to begin: its stream.
+    /// Waits for the next request and returns its stream.
     async fn request(&mut self) -> Option<u32> {
         loop {
             let (kind, _, stream) = self.read().await?;
@@ -78,13 +78,13 @@ impl Frames {
         self.write(RST_STREAM, 0, stream, &code.to_be_bytes()).await;
     }
 
-    /// What the last stream is that was, or may be, processed.
+    /// Sends `GOAWAY` with the last stream that was, or may be, processed.
     async fn go_away(&mut self, last: u32, code: u32) {
         let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
         self.write(GOAWAY, 0, 0, &payload).await;
     }
 
-    /// 200 without a body.
+    /// Responds with 200 and no body.
     async fn respond(&mut self, stream: u32) {
         self.write(HEADERS, 0x5, stream, &[0x88]).await;
     }
@@ -182,17 +182,17 @@ async fn a_stream_behind_the_last_of_a_goaway_was_not_processed() {
     }
 }
 
-/// A server and a test that wait for each other.
+/// The points at which a server and a test wait for each other.
 #[derive(Clone, Default)]
 struct Signals {
-    /// The server has the first request, and the client knows how many it may send at once.
+    /// The server has the first request, and the client knows the limit on streams.
     ready: Arc<Notify>,
-    /// The test has sent the others.
+    /// The test has sent the other requests.
     sent: Arc<Notify>,
 }
 
 impl Signals {
-    /// The first request, where this is the first connection; all of a later one get their response.
+    /// Handles the first request of the first connection; on later connections all requests get their response.
     async fn first(&self, frames: &mut Frames) -> Option<u32> {
         let mut first = None;
         let mut knows = false;
@@ -235,7 +235,7 @@ async fn a_goaway_ends_what_it_has_not_processed_and_nothing_else() {
     assert_eq!(soon(first).await.unwrap().unwrap(), 200);
 }
 
-/// While a server allows no further stream, hyper and h2 hold requests that they have taken from the queue.
+/// While a server allows no further stream, hyper and h2 hold the requests that they have taken from the queue.
 #[tokio::test]
 async fn a_request_that_waits_for_a_stream_when_the_server_goes_away_does_not_hang() {
     for code in [NO_ERROR, ENHANCE_YOUR_CALM] {
@@ -271,7 +271,7 @@ async fn a_request_that_waits_for_a_stream_when_the_server_goes_away_does_not_ha
                 for other in others {
                     match soon(other).await.unwrap() {
                         Ok(status) => assert_eq!(status, 200, "{code} {last}"),
-                        // h2 took it, and hyper does not tell whether that sent it.
+                        // h2 took it, and hyper does not report whether it was sent.
                         Err(error) => assert!(error.maybe_sent(), "{code} {last}"),
                     }
                 }

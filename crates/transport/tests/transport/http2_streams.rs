@@ -1,4 +1,4 @@
-//! Many responses at once from a server of HTTP/2, which allows a hundred streams on a connection.
+//! Many concurrent responses from an HTTP/2 server that allows a hundred streams per connection.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,13 +20,13 @@ use twentyfirst_transport::{Body, Error, HttpTransport, Transport as _};
 
 use crate::soon;
 
-/// How many streams the server allows on a connection.
+/// The number of streams that the server allows on a connection.
 const ALLOWED: u32 = 100;
 
-/// How much a response says.
+/// The length of a response, in bytes.
 const LENGTH: usize = 1024 * 1024;
 
-/// Says so much, and then nothing more, or that this was all.
+/// A body of this length, which then ends or stays silent.
 struct Said {
     left: usize,
     ends: bool,
@@ -52,7 +52,7 @@ impl HttpBody for Said {
     }
 }
 
-/// `/open` says ten bytes and goes on for ever, every other path says a megabyte.
+/// `/open` sends ten bytes and never ends; every other path sends a megabyte.
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -118,7 +118,7 @@ async fn streams_that_go_on_leave_room_for_more() {
     assert!(open.iter().all(|it| it.version() == Version::HTTP_2));
     assert_eq!(server.connections(), 3);
 
-    // Where streams have ended, there is room again.
+    // Streams that have ended make room.
     drop(open);
     let again = server.open(&transport, 250).await;
     assert_eq!(again.len(), 250);
@@ -142,7 +142,7 @@ async fn responses_that_were_read_leave_room_for_more() {
             length += frame.unwrap().into_data().unwrap().len();
         }
         assert_eq!(length, LENGTH);
-        // Kept, though all of it was read.
+        // Kept, although it was read to its end.
         read.push(response);
     }
     assert_eq!(server.connections(), 1);
@@ -176,7 +176,7 @@ async fn readers_that_stand_still_hold_up_no_other() {
     for _ in 0..50 {
         unread.push(soon(server.get(&transport, "/")).await.unwrap());
     }
-    // What they may hold has come.
+    // They have received as much as the window allows.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let response = soon(server.get(&transport, "/")).await.unwrap();
     let bytes = soon(response.into_body().collect_up_to(LENGTH))

@@ -1,5 +1,5 @@
-//! The transport as its users see it. Servers are on loopback and speak HTTP byte by byte, so that a test can stop
-//! in the middle of anything; time is a clock that the test sets.
+//! The transport from its users' view. Servers run on loopback and speak HTTP byte by byte, so that a test can stop
+//! anywhere; the test controls the clock.
 
 mod body;
 #[cfg(feature = "cassette")]
@@ -34,14 +34,14 @@ use std::time::Duration;
 
 use twentyfirst_transport::Error;
 
-/// Waits for what happens at once unless something is broken, and would otherwise be waited for without end.
+/// Waits for an immediate event, with a timeout so that a broken test does not hang.
 async fn soon<F: Future>(event: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(10), event)
         .await
         .expect("this happens soon")
 }
 
-/// An error and its sources, one a line.
+/// Returns an error and its sources, one per line.
 fn chain(error: &Error) -> String {
     let mut lines = vec![error.to_string()];
     let mut source = std::error::Error::source(error);

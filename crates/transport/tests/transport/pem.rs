@@ -1,11 +1,11 @@
-//! What is read of PEM files, and which line is named of those that cannot be read.
+//! PEM files: the certificates that are read, and the lines that errors name.
 
 use proptest::prelude::*;
 use twentyfirst_transport::{ClientCertificate, RootCertificates};
 
 use crate::secure::Authority;
 
-/// How many certificates a file has, or why it is refused.
+/// Returns the number of certificates in a file, or the error.
 fn roots(pem: impl AsRef<[u8]>) -> Result<String, String> {
     RootCertificates::from_pem(pem.as_ref())
         .map(|roots| format!("{roots:?}"))
@@ -101,7 +101,7 @@ fn a_line_that_cannot_be_read_is_named() {
             next,
             "this block is a private key",
         ),
-        // Both on one line, as after `cat` of a file without a line break at its end.
+        // Both on one line, as `cat` leaves them if a file does not end in a line break.
         (refused(format!("{pem}{pem}")), lines, boundary),
         (refused(pem.replace('\n', " ")), 1, boundary),
         (refused(pem.replace('\n', "\\n")), 1, boundary),
@@ -139,7 +139,7 @@ fn a_line_that_cannot_be_read_is_named() {
         (
             second("-----END CERTIFICATE-----"),
             next,
-            "a block ends here",
+            "this END line has no BEGIN line",
         ),
         (
             refused(pem.replace("-----END CERTIFICATE-----", "")),
@@ -149,7 +149,7 @@ fn a_line_that_cannot_be_read_is_named() {
         (
             refused(pem.replace("END CERTIFICATE", "END X509 CERTIFICATE")),
             lines,
-            "another block ends here",
+            "this END line does not match the BEGIN line",
         ),
         (
             refused(format!("-----BEGIN CERTIFICATE-----\n{pem}")),
@@ -194,7 +194,7 @@ fn a_line_that_cannot_be_read_is_named() {
         );
     }
 
-    let none = "there is no root certificate in PEM";
+    let none = "no root certificate found in the PEM data";
     for nothing in [Vec::new(), b"# none yet\n".to_vec(), authority.der()] {
         assert!(refused(&nothing).starts_with(none), "{}", refused(nothing));
     }
@@ -256,7 +256,11 @@ fn a_client_s_certificate_and_its_key_may_be_in_one_file() {
             key.replace('\n', " "),
             "the private key cannot be read: line 1: this is neither",
         ),
-        (certificate, String::new(), "there is no private key in PEM"),
+        (
+            certificate,
+            String::new(),
+            "no private key found in the PEM data",
+        ),
     ] {
         let error = read(&chain, &key).unwrap_err();
         assert!(error.starts_with(problem), "{error}");
@@ -266,7 +270,7 @@ fn a_client_s_certificate_and_its_key_may_be_in_one_file() {
 }
 
 proptest! {
-    /// Whatever stands beside a certificate, it is read, or a line is named: it is never left out.
+    /// Whatever surrounds a certificate, it is read, or the error names a line: it is never skipped.
     #[test]
     fn a_certificate_is_never_left_out(
         before in "\\PC{0,40}(\r?\n)?",

@@ -1,10 +1,10 @@
-//! Tests whose environment matters, which a test cannot change for itself: they run once more, in a process of their
-//! own.
+//! Runs tests that depend on the environment again, in a process of their own, because a test cannot change its own
+//! environment.
 
 use std::process::Command;
 
-/// Runs `story` in a process that has the variables of `set` and not those of `unset`. `test` is the whole name of the
-/// test that calls this.
+/// Runs `story` in a process with the variables of `set` and without those of `unset`. `test` is the full name of the
+/// calling test.
 pub(crate) fn in_a_process_of_its_own(
     test: &str,
     set: &[(&str, &str)],

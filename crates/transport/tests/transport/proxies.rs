@@ -18,7 +18,7 @@ use crate::{chain, soon};
 
 type Heads = mpsc::UnboundedReceiver<String>;
 
-/// A proxy that tunnels everything to one server, and tells what it was asked.
+/// Starts a proxy that tunnels everything to one server and reports the requests that it got.
 async fn tunnels_to(server: SocketAddr) -> (Server, Heads) {
     proxy_with(move |mut connection| async move {
         connection
@@ -29,8 +29,10 @@ async fn tunnels_to(server: SocketAddr) -> (Server, Heads) {
     .await
 }
 
-/// A proxy that tells what it was asked, and goes on as it is told.
-async fn proxy_with<Fut>(then: impl Fn(Connection) -> Fut + Clone + Send + 'static) -> (Server, Heads)
+/// Starts a proxy that reports the requests that it got and then runs `then`.
+async fn proxy_with<Fut>(
+    then: impl Fn(Connection) -> Fut + Clone + Send + 'static,
+) -> (Server, Heads)
 where
     Fut: Future<Output = ()> + Send + 'static,
 {
@@ -89,7 +91,7 @@ async fn a_secure_server_is_reached_through_a_tunnel() {
                 format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{authorization}\r\n")
             );
         }
-        // Used again, as any connection.
+        // Reused like any connection.
         post(&transport, "https://relay.example/v1").await.unwrap();
         assert!(heads.try_recv().is_err());
     }
@@ -198,7 +200,7 @@ async fn the_way_to_the_proxy_may_be_secure_too() {
 
 static ROOTS: LazyLock<RootCertificates> = LazyLock::new(|| Authority::new().roots());
 
-/// A transport that connects to nothing, and the URIs that it was to connect to.
+/// A transport that connects to nothing, and the URIs to which it should connect.
 pub(crate) fn nowhere(proxy: Proxy) -> (HttpTransport, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&asked);
@@ -215,7 +217,7 @@ pub(crate) fn nowhere(proxy: Proxy) -> (HttpTransport, Arc<Mutex<Vec<String>>>) 
     (transport, asked)
 }
 
-/// Where a transport would connect to for each URL.
+/// Returns the address to which a transport would connect for each URL.
 pub(crate) async fn routes<const N: usize>(proxy: Proxy, urls: [&str; N]) -> Vec<String> {
     let (transport, asked) = nowhere(proxy);
     for url in urls {

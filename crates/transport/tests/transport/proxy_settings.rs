@@ -1,4 +1,4 @@
-//! What is read of the variables that name proxies and of the URLs in them, and what is refused.
+//! Proxy variables and their URLs: those that are accepted and those that are refused.
 
 use proptest::prelude::*;
 use twentyfirst_transport::{HttpTransport, Proxy};
@@ -20,7 +20,7 @@ fn run<T>(story: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn lists_of_exceptions_are_read_as_curl_and_go_read_them() {
     for (list, url, is_direct) in [
-        // A name stands for itself and what is below it, with or without a dot before it.
+        // A name matches itself and the names below it, with or without a dot before it.
         ("example.com", "https://example.com/", true),
         ("example.com", "https://a.b.example.com/", true),
         ("example.com", "https://notexample.com/", false),
@@ -29,14 +29,14 @@ async fn lists_of_exceptions_are_read_as_curl_and_go_read_them() {
         ("*.example.com", "https://a.b.example.com/", true),
         ("*.example.com", "https://example.com/", false),
         ("*.example.com", "https://notexample.com/", false),
-        // Case and a dot at the end say nothing, on either side.
+        // Case and a final dot do not matter, on either side.
         ("EXAMPLE.com", "https://example.COM/", true),
         ("example.com.", "https://example.com/", true),
         ("example.com", "https://example.com./", true),
         (" a.test ,\texample.com , ", "https://example.com/", true),
         ("a.test b.test", "https://b.test/", true),
         (",,", "https://example.com/", false),
-        // A port, also one that the URL does not name.
+        // A port, even one that the URL leaves out.
         ("example.com:8443", "https://example.com:8443/", true),
         ("example.com:8443", "https://example.com/", false),
         ("example.com:443", "https://example.com/", true),
@@ -246,7 +246,7 @@ proptest! {
 
     #[test]
     fn an_address_is_in_its_networks(address in any::<std::net::IpAddr>(), length in 0_u8..=128) {
-        // As with Go, an IPv4 address in the form of an IPv6 one is in no larger network of IPv6 addresses.
+        // As in Go, an IPv4-mapped IPv6 address is in no larger IPv6 network.
         prop_assume!(address.is_ipv4() || address.to_canonical() == address || length >= 96);
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let network = format!("{address}/{}", length.min(longest));
@@ -263,7 +263,7 @@ proptest! {
     }
 }
 
-/// What a transport that reads these variables, and no others, makes of a URL: where it goes, or why it is not built.
+/// Returns the route for a URL of a transport that reads only these variables, or the error of building it.
 fn environment(test: &str, set: &[(&str, &str)], story: impl AsyncFnOnce()) {
     in_a_process_of_its_own(&format!("proxy_settings::{test}"), set, &VARIABLES, story);
 }

@@ -1,4 +1,4 @@
-//! A client of reqwest carries the requests, however it is configured.
+//! The transport over a reqwest client, whatever its settings.
 
 use std::error::Error as _;
 use std::future::pending;
@@ -22,7 +22,7 @@ fn transport(client: ClientBuilder) -> ReqwestTransport {
     ReqwestTransport::new(client.build().unwrap())
 }
 
-/// As the documentation wants it.
+/// A client with the documented settings.
 fn configured() -> ReqwestTransport {
     transport(Client::builder().redirect(Policy::none()))
 }
@@ -40,7 +40,7 @@ async fn text(response: Response<Body>) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-/// Responds to everything with the head that it got, and the body where there is a length.
+/// Responds to every request with its head, and with its body if it has a length.
 async fn echo() -> Server {
     Server::start(async |mut connection| {
         while let Some(head) = connection.read_head().await {
@@ -270,7 +270,7 @@ async fn a_client_that_follows_redirects_is_refused_by_name() {
                 let request = Request::builder().method(&method).uri(server.url("/"));
                 let result = send(&transport(Client::builder()), request, body).await;
                 let case = format!("{method} {status} {body}");
-                // Those that make another request of it, which has no body.
+                // Redirects that turn it into another request, without a body.
                 if status == 303 || (status < 303 && method == Method::POST) {
                     let error = result.unwrap_err();
                     assert!(error.maybe_sent(), "{case}");
@@ -436,7 +436,7 @@ async fn a_timeout_of_the_client_is_known_as_one() {
     assert!(error.is_timeout() && error.maybe_sent());
 }
 
-/// Never finds a host.
+/// A resolver that never finds a host.
 struct Lost;
 
 impl dns::Resolve for Lost {
@@ -467,7 +467,7 @@ async fn time_that_is_over_before_there_is_a_connection_has_sent_nothing() {
         .unwrap_err();
     assert!(error.timeout().is_some() && !error.maybe_sent());
 
-    // And after it, something may have been.
+    // Afterwards something may have been sent.
     let silent = Server::start(async |mut connection| {
         connection.read_head().await;
         pending::<()>().await;

@@ -1,4 +1,4 @@
-//! What is printed, logged and recorded, searched for everything that must not be there.
+//! Searches everything that is printed, logged and recorded for secrets.
 
 use std::fmt::{Debug, Write as _};
 use std::io::{self, Write};
@@ -29,7 +29,7 @@ const SECRETS: [&str; 6] = [
     "dXNlcjpwcm94eS1zZWNyZXQ=",
 ];
 
-/// Everything that was shown.
+/// All text that was shown.
 #[derive(Clone, Default)]
 struct Shown(Arc<Mutex<String>>);
 
@@ -58,14 +58,14 @@ impl Write for Shown {
 
 fn request(url: &str, timeouts: StageTimeouts) -> Request<Body> {
     Request::post(format!("{url}v1/things?token=query-secret"))
-        // Not marked as sensitive: nobody shows it all the same.
+        // Not marked as sensitive, but still never shown.
         .header("authorization", "Bearer key-secret")
         .extension(timeouts)
         .body(r#"{"password":"asked-secret"}"#.into())
         .unwrap()
 }
 
-/// Shows everything there is to show of an exchange.
+/// Shows every text of an exchange.
 async fn exchange(shown: &Shown, transport: &(impl Transport + Debug), url: &str) {
     let mut timeouts = StageTimeouts::default();
     timeouts.send = Some(Duration::from_secs(5));
@@ -94,7 +94,7 @@ async fn exchange(shown: &Shown, transport: &(impl Transport + Debug), url: &str
 
 #[test]
 fn nothing_secret_is_shown_or_logged() {
-    // What is listened to elsewhere at the same time decides what is logged at all.
+    // Subscribers of other tests decide whether anything is logged at all.
     let test = "secrets::nothing_secret_is_shown_or_logged";
     in_a_process_of_its_own(test, &[], &[], show_everything);
 }
@@ -126,18 +126,18 @@ async fn show_everything() {
     shown.debug(&client);
     let direct = builder(Proxy::none());
 
-    // HTTP/2 and HTTP/1.1 over TLS, with a server that wants to know who is there.
+    // HTTP/2 and HTTP/1.1 over TLS, with a server that requires a client certificate.
     for offered in ["h2", "http/1.1"] {
         let config = authority.server_config_for(&authority, &[offered]);
         let server = SecureServer::start(config, echo).await;
         exchange(&shown, &direct, &server.url).await;
     }
-    // One that is not trusted.
+    // A server that is not trusted.
     let config = Authority::new().server_config(&[]);
     let stranger = SecureServer::start(config, echo).await;
     exchange(&shown, &direct, &stranger.url).await;
 
-    // Answers that come, that come late, break off, are none, or say that the response is elsewhere.
+    // Responses that arrive, arrive incomplete, break off, are invalid, or redirect.
     for response in [
         "HTTP/1.1 200 OK\r\nset-cookie: served-secret\r\ncontent-length: 13\r\n\r\nserved-secret",
         "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nserved-secret",
@@ -185,16 +185,16 @@ async fn show_everything() {
         let through = builder(Proxy::all(&proxy).unwrap());
         exchange(&shown, &through, url).await;
     }
-    // Nobody there at all.
+    // No server at all.
     let nowhere = builder(Proxy::all("http://user:proxy-secret@127.0.0.1:9").unwrap());
     exchange(&shown, &nowhere, "https://relay.example/").await;
 
     let shown = shown.0.lock().unwrap();
-    // It has been listened to.
+    // The subscriber has seen something.
     for heard in [
         "hyper_util::client",
         "h2::codec",
-        "no response came within 100ms",
+        "no response within 100ms",
     ] {
         assert!(shown.contains(heard), "{heard}");
     }
@@ -210,7 +210,7 @@ async fn show_everything() {
     }
 }
 
-/// Everything of ours around the transport.
+/// All wrappers of this crate around the transport.
 fn layered(transport: HttpTransport, cassette: &Shown) -> SharedTransport {
     let transport = WithTimeouts::new(transport, TokioRuntime);
     #[cfg(not(feature = "cassette"))]
@@ -218,7 +218,7 @@ fn layered(transport: HttpTransport, cassette: &Shown) -> SharedTransport {
     #[cfg(feature = "cassette")]
     let transport = {
         use twentyfirst_transport::cassette::{Masking, Recorder};
-        // All of every body, header and path.
+        // All bodies, headers and paths.
         let masking = |text: &[u8]| vec![(0..text.len(), "***")];
         Recorder::new(transport, cassette.clone(), move |_| Masking::new(masking))
     };

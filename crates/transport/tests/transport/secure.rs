@@ -1,4 +1,4 @@
-//! A server on loopback that speaks TLS, with certificates of the test's own.
+//! A TLS server on loopback, with the test's own certificates.
 
 use std::future::ready;
 use std::net::SocketAddr;
@@ -54,12 +54,12 @@ impl Authority {
         (certificate, key)
     }
 
-    /// TLS for a server that speaks these protocols.
+    /// Returns TLS settings for a server that speaks these protocols.
     pub(crate) fn server_config(&self, protocols: &[&str]) -> rustls::ServerConfig {
         self.config(protocols, None)
     }
 
-    /// TLS for a server that speaks with those only who have a certificate of `clients`.
+    /// Returns TLS settings for a server that requires a certificate of `clients`.
     pub(crate) fn server_config_for(
         &self,
         clients: &Self,
@@ -124,7 +124,7 @@ impl SecureServer {
     }
 }
 
-/// Answers with what was asked, in the version that was agreed.
+/// Responds with the request, in the negotiated version.
 pub(crate) async fn echo(stream: TlsStream<TcpStream>) {
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(|request: Request<Incoming>| {

@@ -1,4 +1,4 @@
-//! A server on loopback whose every byte the test decides.
+//! A server on loopback. The test controls every byte.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// How many connections there have been.
+    /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -75,7 +75,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// The request's head, or `None` when the client has closed.
+    /// Reads the request's head; `None` when the client has closed.
     pub(crate) async fn read_head(&mut self) -> Option<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -96,7 +96,7 @@ impl Connection {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// A response with a body, after which the connection can be used again.
+    /// Responds with a body. The connection can be reused afterwards.
     pub(crate) async fn respond(&mut self, status: &str, body: &str) {
         let length = body.len();
         self.write(&format!(
@@ -105,37 +105,37 @@ impl Connection {
         .await;
     }
 
-    /// Answers every request with 200 and a body, until the client closes.
+    /// Responds to every request with 200 and a body, until the client closes.
     pub(crate) async fn respond_to_all(mut self, body: &str) {
         while self.read_head().await.is_some() {
             self.respond("200 OK", body).await;
         }
     }
 
-    /// Writes, and says whether the client still listens.
+    /// Writes; returns whether the client still reads.
     pub(crate) async fn try_write(&mut self, text: &str) -> bool {
         self.stream.write_all(text.as_bytes()).await.is_ok()
     }
 
-    /// Closes with a reset, as a machine does that knows nothing of the connection any more.
+    /// Closes with a reset, like a machine that has lost the connection's state.
     pub(crate) fn reset(self) {
         self.stream.get_ref().set_zero_linger().unwrap();
     }
 
-    /// Passes on everything in both directions, until both sides have closed.
+    /// Forwards all bytes in both directions, until both sides have closed.
     pub(crate) async fn tunnel_to(mut self, address: SocketAddr) {
         let mut server = TcpStream::connect(address).await.unwrap();
         // A reset closes, too.
         let _ = tokio::io::copy_bidirectional(&mut self.stream, &mut server).await;
     }
 
-    /// Closes for writing: the client sees the end, and what it sends can still be read.
+    /// Closes for writing: the client sees the end, and its bytes can still be read.
     pub(crate) async fn finish(&mut self) {
         // Too late when the client has closed.
         let _ = self.stream.shutdown().await;
     }
 
-    /// Everything that the client sends until it closes.
+    /// Reads until the client closes.
     pub(crate) async fn read_to_end(&mut self) -> String {
         let mut rest = Vec::new();
         // A reset closes, too.
@@ -143,13 +143,13 @@ impl Connection {
         String::from_utf8(rest).unwrap()
     }
 
-    /// Reads as many bytes, whatever they are.
+    /// Reads this many bytes and ignores them.
     #[cfg(feature = "ureq")]
     pub(crate) async fn read_exact_bytes(&mut self, length: usize) {
         self.stream.read_exact(&mut vec![0; length]).await.unwrap();
     }
 
-    /// Reads whatever comes until the client has closed.
+    /// Reads and ignores bytes until the client has closed.
     #[cfg(feature = "ureq")]
     pub(crate) async fn read_to_end_of_bytes(&mut self) {
         let _ = self.stream.read_to_end(&mut Vec::new()).await;

@@ -1,4 +1,4 @@
-//! Any service is a transport: closures, tower's layers, services with errors of their own.
+//! Services as transports: closures, tower's layers, services with their own errors.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn a_closure_stands_in_for_a_server() {
         async move { Ok(Response::new(format!("{call}: {}", request.uri()).into())) }
     }));
 
-    // A task needs it all to be `Send`, and a clone is the same transport.
+    // A task requires everything to be `Send`; a clone is the same transport.
     let clone = double.clone();
     let first = tokio::spawn(async move { text(clone.send(request("/a")).await.unwrap()).await });
     assert_eq!(first.await.unwrap(), "1: /a");
@@ -125,7 +125,7 @@ async fn an_error_of_ours_says_itself_whether_the_request_was_sent() {
 
 #[tokio::test]
 async fn an_error_around_ours_counts_as_maybe_sent() {
-    // As from a layer that tried twice, of which only the second attempt was certainly not sent.
+    // Like a layer that tried twice: only the second attempt was certainly not sent.
     let twice = tower::service_fn(async |_: Request<Body>| {
         Err::<Response<Body>, _>(Wrapped(Error::not_sent("no route to host")))
     });
@@ -154,7 +154,7 @@ async fn errors_of_ours_pass_through_layers_that_box_them_and_a_timeout_of_tower
     assert!(error.source().unwrap().is::<Elapsed>());
     assert!(!error.is_timeout(), "its type is tower's");
 
-    // With the word for it that everybody knows.
+    // With the standard library's kind of error.
     let transport = SharedTransport::new(
         tower::ServiceBuilder::new()
             .map_err(|error: tower::BoxError| match error.is::<Elapsed>() {
@@ -203,7 +203,7 @@ impl std::error::Error for Wrapped {
     }
 }
 
-/// A service that must be asked whether it is ready, as those with a limit must.
+/// A service that must be polled for readiness, like those with a limit.
 #[derive(Clone)]
 enum Gate {
     Closed,

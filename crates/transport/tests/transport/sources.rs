@@ -1,4 +1,4 @@
-//! Bodies of streams, readers, files and functions, and bodies that such read.
+//! Bodies from streams, readers, files and functions, and reading bodies with functions.
 
 use std::io::{self, Seek as _, Write as _};
 use std::sync::mpsc;
@@ -13,7 +13,7 @@ use twentyfirst_transport::{Body, Error, HttpTransport, SharedTransport, Transpo
 use crate::server::Server;
 use crate::{chain, soon};
 
-/// Longer than what is read ahead.
+/// Longer than the read-ahead.
 fn long() -> Vec<u8> {
     (0..=255).cycle().take(1_000_003).collect()
 }
@@ -97,7 +97,7 @@ async fn an_error_of_a_source_is_that_of_the_body() {
     let error = whole(panicked).await.unwrap_err();
     assert_eq!(
         chain(&error),
-        "the body broke off\nthe function that writes it panicked"
+        "the body broke off\nthe function that writes the body panicked"
     );
 }
 
@@ -178,7 +178,7 @@ async fn a_reader_reads_a_body_to_its_end_and_not_beyond_an_error() {
         .unwrap_err();
     assert_eq!(chain(&error), "the body broke off\nthe cable was pulled");
 
-    // What is left is dropped, endless as it is.
+    // The endless rest is dropped.
     let endless = Body::from_reader(io::repeat(7));
     let mut byte = [0];
     let read = soon(endless.read_with(move |reader| reader.read_exact(&mut byte).map(|()| byte)));
@@ -206,12 +206,12 @@ async fn a_reader_whose_future_is_dropped_does_not_take_that_for_the_end() {
     );
 }
 
-/// The kind: an error of the request's body is said once, and not again by each layer that it passes.
+/// The kind of the error: an error of the request's body is reported once, not by each layer.
 #[tokio::test]
 async fn a_request_whose_body_fails_says_why_once() {
     let server = Server::start(async |mut connection| {
         connection.read_head().await;
-        // Answers nothing: what follows is up to the client.
+        // Never responds: the client decides what follows.
         connection.read_head().await;
     })
     .await;
@@ -230,7 +230,7 @@ async fn a_request_whose_body_fails_says_why_once() {
             Body::from_stream(pieces()).with_exact_length(9),
             "the body ended after 7 of the 9 bytes that were announced",
         ),
-        // Full with the first piece: HTTP would not ask for the second.
+        // Complete with the first piece: HTTP would not poll for a second.
         (
             Body::from_stream(pieces()).with_exact_length(4),
             "the body is longer than the 4 bytes that were announced",

@@ -1,4 +1,4 @@
-//! Limits on time, each to the millisecond: the clock stands still until everybody waits.
+//! Time limits, exact to the millisecond: the clock advances only when every task waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,7 @@ fn post(url: &str, timeouts: StageTimeouts, body: impl Into<Body>) -> Request<Bo
         .unwrap()
 }
 
-/// Sends through limits by tokio's clock.
+/// Sends a request through limits that use tokio's clock.
 async fn send(
     transport: impl Transport + Clone,
     timeouts: StageTimeouts,
@@ -55,7 +55,7 @@ fn assert_struck(error: &Error, kind: TimeoutKind, limit: Duration) {
     assert!(!error.is_body_limit());
 }
 
-/// A server that never answers, and tells when it is let go.
+/// A server that never responds, and reports when it is dropped.
 fn silent() -> (impl Transport + Clone, Arc<AtomicBool>) {
     struct Tell(Arc<AtomicBool>);
 
@@ -92,7 +92,7 @@ mod the_response_head {
 
         assert_eq!(start.elapsed(), 5 * MINUTE);
         assert_struck(&error, TimeoutKind::Head, 5 * MINUTE);
-        assert_eq!(chain(&error), "no response came within 300s");
+        assert_eq!(chain(&error), "no response within 300s");
         assert!(error.maybe_sent());
         assert!(!error.is_connect());
         assert!(dropped.load(Ordering::SeqCst), "the exchange is closed");
@@ -126,7 +126,7 @@ mod the_response_head {
 mod the_requests_body {
     use super::*;
 
-    /// Takes a piece every so often, then answers with the sizes of the pieces.
+    /// Takes a piece at each interval, then responds with the sizes of the pieces.
     fn slow(pace: Duration, then: Duration) -> impl Transport + Clone {
         from_fn(move |request: Request<Body>| async move {
             let mut body = request.into_body();
@@ -191,10 +191,7 @@ mod the_requests_body {
 
             assert_eq!(start.elapsed(), struck_at * SECOND);
             assert_struck(&error, TimeoutKind::Send, 60 * SECOND);
-            assert_eq!(
-                chain(&error),
-                "nothing of the request's body was sent for 60s"
-            );
+            assert_eq!(chain(&error), "no request data was sent for 60s");
             assert!(error.maybe_sent());
         }
     }
@@ -316,7 +313,7 @@ mod the_response_body {
 
         assert_eq!(start.elapsed(), 71 * MINUTE);
         assert_struck(&error, TimeoutKind::Read, 15 * MINUTE);
-        assert_eq!(chain(&error), "nothing of the response's body came for 900s");
+        assert_eq!(chain(&error), "no response data for 900s");
         assert!(error.maybe_sent());
         assert!(pieces.is_closed(), "closed although it is still held");
         assert!(body.frame().await.is_none());
@@ -349,7 +346,7 @@ mod the_response_body {
         let error = body.frame().await.unwrap().unwrap_err();
 
         assert_struck(&error, TimeoutKind::Total, MINUTE);
-        assert_eq!(chain(&error), "the exchange was not over within 60s");
+        assert_eq!(chain(&error), "the exchange took longer than 60s");
         assert!(pieces.is_closed());
     }
 
@@ -434,7 +431,7 @@ async fn an_error_around_ours_still_tells_which_limit_struck() {
     assert_struck(&error, TimeoutKind::Head, SECOND);
 }
 
-/// A listener whose queue is full, so that connecting to it hangs, and what fills it.
+/// A listener whose queue is full, so that connecting to it hangs; and the connections that fill it.
 async fn full() -> (String, impl Sized) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -484,7 +481,7 @@ async fn a_request_that_still_waits_for_its_connection_was_not_sent() {
     let (url, _full) = full().await;
     for kind in [TimeoutKind::Total, TimeoutKind::Head, TimeoutKind::Send] {
         let clock = Clock::new();
-        // Whatever lies between, as long as it passes the request on as it is.
+        // With any layers in between that pass the request on unchanged.
         let transport = WithTimeouts::new(
             tower::ServiceBuilder::new()
                 .map_request(|request: Request<Body>| request)
@@ -518,7 +515,7 @@ async fn a_request_that_waits_for_a_permit_was_not_sent() {
     let limited = tower::ServiceBuilder::new()
         .concurrency_limit(1)
         .service(SharedTransport::new(server));
-    // Behind one type, as in a client, or not.
+    // With and without type erasure, as in a client.
     let shared = SharedTransport::new(SharedTransport::new(limited.clone()));
     let timeouts = limits(|t| t.head = Some(SECOND));
 
@@ -542,7 +539,7 @@ async fn an_attempt_that_waits_for_a_permit_does_not_hide_one_that_was_sent() {
     let limited = tower::ServiceBuilder::new()
         .concurrency_limit(0)
         .service(SharedTransport::new(server));
-    // As a layer that has sent the request elsewhere before.
+    // Like a layer that has sent the request elsewhere before.
     let again = from_fn(move |request| limited.send(request));
     let timeouts = limits(|t| t.head = Some(SECOND));
 
@@ -585,8 +582,8 @@ async fn a_request_that_has_a_connection_may_have_been_sent() {
 }
 
 proptest! {
-    /// A response fails at the first moment at which a limit is reached, and otherwise arrives whole. Gaps are even
-    /// and limits odd, so that no two things happen at the same moment.
+    /// A response fails when the first limit expires, and otherwise arrives whole. Gaps are even
+    /// and limits odd, so that no two events coincide.
     #[test]
     fn a_response_fails_at_the_first_limit_that_it_reaches_or_arrives(
         head in 0..50_u64,
@@ -634,7 +631,7 @@ proptest! {
                             tokio::spawn(async move {
                                 for gap in gaps {
                                     sleep(even(gap)).await;
-                                    // Nobody listens after a limit has struck.
+                                    // Fails after a limit has expired.
                                     let _ = pieces.send(Ok("piece"));
                                 }
                             });

@@ -1,4 +1,4 @@
-//! TLS: who is trusted, what is agreed upon, and what is said before the other side is known.
+//! TLS: trust, negotiation, and the bytes sent before the server is authenticated.
 
 #[cfg(target_os = "linux")]
 use std::path::Path;
@@ -30,7 +30,7 @@ fn trusting(authority: &Authority) -> HttpTransportBuilder {
     HttpTransport::builder().root_certificates(authority.roots())
 }
 
-// Elsewhere the operating system's roots are not in a file that the environment can name.
+// On other systems the environment cannot name the file of the roots.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_machine_without_root_certificates_gets_an_error_for_https_only() {
@@ -82,7 +82,7 @@ fn a_file_of_roots_is_read_whole_or_refused_by_its_line() {
             result.map(drop).map_err(|error| chain(&error))
         };
         let pem = authority.pem();
-        // The verifier itself passes over both.
+        // The verifier itself would skip both.
         assert_eq!(post(format!("\u{feff}{pem}")).await, Ok(()));
         let older = pem.replace("CERTIFICATE", "X509 CERTIFICATE");
         assert_eq!(post(older).await, Ok(()));
@@ -97,7 +97,7 @@ fn a_file_of_roots_is_read_whole_or_refused_by_its_line() {
             error.ends_with("SSL_CERT_FILE names a file without certificates in PEM"),
             "{error}"
         );
-        // With roots of the program's own it need not be there.
+        // With the program's own roots the file may be missing.
         std::fs::remove_file(roots).unwrap();
         assert!(
             server
@@ -156,7 +156,7 @@ async fn a_stream_outlives_the_idle_time_of_its_connection_and_its_transport() {
         let before = soon(response.frame()).await.unwrap().unwrap();
         assert_eq!(before.into_data().unwrap(), "before", "{offered}");
         if offered == "h2" {
-            // A connection that can be shared waits in the pool while it is in use.
+            // A shared connection stays in the pool while it is used.
             clock.pass_for_a_sleeper(Duration::from_secs(60)).await;
         }
         drop(transport);
@@ -251,7 +251,7 @@ async fn a_server_may_ask_who_is_there() {
         assert!(server.post(&known).await.is_ok());
     }
 
-    // In TLS 1.3 the server says so after the client's handshake is over, when the request may be on its way.
+    // In TLS 1.3 the server refuses after the client's handshake is complete, when the request may have been sent.
     let unknown = trusting(&authority).build().unwrap();
     let error = server.post(&unknown).await.unwrap_err();
     assert!(
@@ -281,7 +281,7 @@ fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
         (client("", &secret), "there is no client certificate"),
         (
             client(&certificate, &certificate),
-            "there is no private key in PEM",
+            "no private key found in the PEM data",
         ),
         (
             client(&certificate, &broken),
@@ -311,7 +311,7 @@ fn certificates_that_cannot_be_used_are_refused_and_not_shown() {
 mod pings {
     use super::*;
 
-    /// A server that answers no question, and stops reading at the first if it `vanishes`; `/probe` is answered.
+    /// A server that responds to no ping, and stops reading at the first one if it `vanishes`; it responds to `/probe`.
     async fn silent_server(authority: &Authority, vanishes: bool) -> (SecureServer, Questions) {
         let (asked, questions) = mpsc::unbounded_channel();
         let config = authority.server_config(&["h2"]);
@@ -399,7 +399,7 @@ mod pings {
         soon(asked.recv()).await.unwrap();
         for _ in 0..5 {
             clock.pass_for_a_sleeper(Duration::from_secs(20)).await;
-            // In the meantime the ping and its response have passed, too.
+            // Meanwhile the ping and its response have passed, too.
             for _ in 0..3 {
                 let probe = Request::get(format!("{}probe", server.url))
                     .body(Body::empty())
@@ -411,7 +411,7 @@ mod pings {
     }
 }
 
-/// Runs `story` in a process whose root certificates are in the file that it is given, which does not exist yet.
+/// Runs `story` in a process that reads its root certificates from the given file, which does not exist yet.
 #[cfg(target_os = "linux")]
 fn in_a_process_with_roots(test: &str, story: impl AsyncFnOnce(&Path)) {
     let name = format!("{}-{}.pem", test.replace(':', "-"), std::process::id());
@@ -421,6 +421,6 @@ fn in_a_process_with_roots(test: &str, story: impl AsyncFnOnce(&Path)) {
         let roots = std::env::var_os("SSL_CERT_FILE").unwrap();
         story(Path::new(&roots)).await;
     });
-    // Not every story writes them.
+    // Not every story writes the file.
     let _ = std::fs::remove_file(&roots);
 }

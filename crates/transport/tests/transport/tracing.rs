@@ -19,14 +19,14 @@ use twentyfirst_transport::{
 
 use crate::pieces::Pieces;
 
-/// The spans that are over, in their order.
+/// The ended spans, in order.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<String>>>);
 
 type Fields = BTreeMap<&'static str, String>;
 
 impl Spans {
-    /// Sees what this thread does, while the guard lives.
+    /// Observes this thread while the guard lives.
     fn watch() -> (Self, DefaultGuard) {
         let spans = Self::default();
         let guard = tracing::subscriber::set_default(Registry::default().with(spans.clone()));

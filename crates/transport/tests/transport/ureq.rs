@@ -1,4 +1,4 @@
-//! The transport over `ureq`: what arrives, what is kept open, what a failure says about the request, and what dropping closes.
+//! The transport over `ureq`: requests, reuse of connections, the meaning of failures, and dropping.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -42,7 +42,7 @@ async fn text(response: Response<Body>) -> String {
     String::from_utf8(bytes.unwrap().to_vec()).unwrap()
 }
 
-/// What dropped connections are heard by.
+/// The receiver that is notified of dropped connections.
 fn ear() -> (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>) {
     mpsc::unbounded_channel()
 }
@@ -147,7 +147,7 @@ async fn every_status_is_a_response() {
             "4\r\nbody\r\n0\r\n\r\n",
         ),
         ("204 No Content", 204, ""),
-        // Compressed as far as it says, and left as it is.
+        // Labelled as compressed, and left unchanged.
         (
             "200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4",
             200,
@@ -203,7 +203,7 @@ async fn a_stream_arrives_piece_by_piece() {
             connection.read_head().await.unwrap();
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
             connection.write(&format!("{head}3\r\none\r\n")).await;
-            // The second piece is there when the first has been read.
+            // The server sends the second piece after the first has been read.
             wanted.await;
             connection.write("3\r\ntwo\r\n0\r\n\r\n").await;
             connection.closed().await;
@@ -251,7 +251,7 @@ async fn exchanges_at_the_same_time_have_connections_of_their_own_and_leave_them
     }
     assert_eq!(server.connections(), 3);
 
-    // One that is dropped is closed, and another one is opened.
+    // A dropped connection is closed, and a new one is opened.
     let rest = send(&transport, get(&server.url("/"))).await.unwrap();
     drop(rest);
     for _ in 0..3 {
@@ -303,7 +303,7 @@ async fn without_a_connection_nothing_was_sent() {
     assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
     assert!(chain(&error).starts_with("could not connect to relay.invalid\n"));
 
-    // Nor where the connection that was kept has ended, and no other is to be had.
+    // The same if the kept connection has ended and no other can be made.
     let server = Server::start_once(|mut connection| async move {
         connection.read_head().await.unwrap();
         connection.respond("200 OK", "").await;
@@ -324,7 +324,7 @@ async fn without_a_connection_nothing_was_sent() {
 
 #[tokio::test]
 async fn connecting_has_a_limit_and_nothing_was_sent() {
-    // It accepts, and never says a word of TLS.
+    // It accepts the connection but never starts TLS.
     let (heard, mut closed) = ear();
     let server = Server::start(move |mut connection| {
         let heard = heard.clone();
@@ -511,14 +511,14 @@ async fn what_is_dropped_is_closed_while_the_server_is_silent() {
     .await;
     let transport = UreqTransport::new();
 
-    // Its head never comes.
+    // The head never arrives.
     let response = transport.send(get(&server.url("/silence")));
     tokio::time::timeout(Duration::from_millis(100), response)
         .await
         .unwrap_err();
     soon(closed.recv()).await.unwrap();
 
-    // Before its body was asked for, and while a thread waits for more of it.
+    // Before the first read of the body, and while a thread waits for more of it.
     let unread = send(&transport, get(&server.url("/stream"))).await.unwrap();
     drop(unread);
     soon(closed.recv()).await.unwrap();

@@ -1,4 +1,4 @@
-//! A connection, whatever it is made of.
+//! A connection over any stream.
 
 use std::io;
 use std::pin::Pin;
@@ -13,11 +13,11 @@ pub(super) trait Io: rt::Read + rt::Write + Send + Unpin {}
 
 impl<T: rt::Read + rt::Write + Send + Unpin> Io for T {}
 
-/// What is known of a connection, and the connection itself.
+/// A connection and its properties.
 // The type of the stream is erased: through a proxy, TLS goes within TLS, and a connector may bring a stream of its
 // own. A virtual call is little beside the system call, or the encryption, that it makes.
 pub(in crate::http_transport) struct Connection {
-    // Dropped first, because dropping a stream may take a while.
+    // Declared first, so that it is dropped first: dropping the stream may take a while.
     open: watch::Sender<()>,
     io: Box<dyn Io>,
     http2: bool,
@@ -34,20 +34,20 @@ impl Connection {
         }
     }
 
-    /// HTTP/2 was agreed upon, or is known to be spoken.
+    /// Marks the connection as HTTP/2, negotiated or known in advance.
     pub(super) fn http2(mut self) -> Self {
         self.http2 = true;
         self
     }
 
-    /// Requests are read by a proxy, which must be told the whole URI.
+    /// Marks the connection as one to a proxy that reads the requests and needs their whole URI.
     pub(super) fn proxied(mut self) -> Self {
         self.proxied = true;
         self
     }
 }
 
-/// Tells when hyper has dropped a connection, on which nothing can be written from then on.
+/// Reports when hyper has dropped a connection, after which nothing can be written on it.
 #[derive(Clone)]
 pub(in crate::http_transport) struct Open(watch::Receiver<()>);
 

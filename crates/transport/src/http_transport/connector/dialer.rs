@@ -1,4 +1,4 @@
-//! The bare connection: TCP with tokio, or what the user brings.
+//! Opens the bare connection: TCP with tokio, or the user's connector.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ pub(in crate::http_transport) enum Dialer {
 impl Dialer {
     pub(in crate::http_transport) fn tcp(keep_alive: Option<Duration>) -> Self {
         let mut tcp = HttpConnector::new();
-        // The scheme is looked at elsewhere.
+        // The connector has checked the scheme already.
         tcp.enforce_http(false);
-        // Requests and the deltas of a stream are small, and each is written when it is whole.
+        // Requests and stream deltas are small and written whole, so waiting to merge them only adds latency.
         tcp.set_nodelay(true);
         tcp.set_keepalive(keep_alive);
         tcp.set_keepalive_interval(keep_alive);

@@ -1,5 +1,5 @@
-//! Makes connections: to the server or by way of a proxy, with TLS where the scheme asks for it, and a limit on all of
-//! it together.
+//! Makes connections: to the server or through a proxy, with TLS if the scheme requires it, and with one time limit on all of
+//! it.
 
 mod connection;
 mod dialer;
@@ -37,7 +37,7 @@ pub(super) struct Connector {
 
 impl Connector {
     async fn connect(self, target: Uri) -> Result<Connection, BoxError> {
-        // Before anything is opened: without certificates there is nothing to open it for.
+        // Build TLS before opening anything: without certificates the connection would be useless.
         let tls = match target.scheme_str() {
             Some("http") => None,
             Some("https") => Some(self.tls.for_server()?),
@@ -81,7 +81,7 @@ impl Connector {
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Connection, BoxError>> + Send>>;
 
-/// The connections that a tunnel is made of.
+/// Makes the connections to the proxy that tunnels run over.
 #[derive(Clone)]
 struct ToProxy(Connector);
 
@@ -101,10 +101,10 @@ impl Service<Uri> for ToProxy {
 }
 
 thread_local! {
-    /// The request that is being polled.
+    /// The settings of the request that is being polled on this thread.
     ///
-    /// hyper gives a connector nothing but a URI. But it calls one within the poll of the request that needs a
-    /// connection, and never elsewhere.
+    /// hyper passes a connector only a URI, so a request's own timeout cannot reach it otherwise. This works because hyper calls a
+    /// connector only from within the poll of the request that needs the connection.
     static POLLED: Cell<Polled> = const {
         Cell::new(Polled {
             timeout: None,
@@ -119,12 +119,12 @@ struct Polled {
     connects: bool,
 }
 
-/// Polls a request whose connection, if it needs one, has a limit of its own. Says, too, whether it began to make one.
+/// Polls a request with its own limit on connecting. Also returns whether this poll began to make a connection.
 pub(super) fn poll_with_timeout<R>(
     timeout: Option<Duration>,
     poll: impl FnOnce() -> R,
 ) -> (R, bool) {
-    /// However the poll ends, and whatever it was called within.
+    /// Restores the outer settings, even if the poll panics or is nested in another.
     struct Restore(Polled);
 
     impl Drop for Restore {
@@ -175,13 +175,13 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Goes through hyper's error and is found again in there.
+/// The connect timeout. It passes through hyper's error as a source and is found there again.
 #[derive(Debug)]
 pub(super) struct ConnectTimeout(pub(super) Duration);
 
 impl fmt::Display for ConnectTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the time to connect is over")
+        f.write_str("connecting took too long")
     }
 }
 

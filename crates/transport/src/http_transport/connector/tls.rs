@@ -1,4 +1,4 @@
-//! TLS, with the operating system's roots and those that were added.
+//! TLS with the operating system's roots and the user's additional ones.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,8 +16,8 @@ use crate::error::BoxError;
 use crate::http_transport::certificates::{ClientCertificate, RootCertificates};
 use crate::http_transport::environment_roots;
 
-/// The settings, and what is made of them at the first connection that needs it: only then are the operating system's
-/// roots read, which a machine may not have.
+/// The settings, and the TLS configuration made from them on first use: only then are the operating system's
+/// roots read, because a machine may have none.
 #[derive(Default)]
 pub(in crate::http_transport) struct Tls {
     roots: RootCertificates,
@@ -38,7 +38,7 @@ impl Tls {
         }
     }
 
-    /// For the server itself, which agrees on the version of HTTP.
+    /// Returns the handshake with the server, which negotiates the HTTP version.
     pub(super) fn for_server(&self) -> Result<Handshake, BoxError> {
         let config = get_or_try_init(&self.server_config, || {
             let mut config = self.config(self.client.as_ref())?;
@@ -48,7 +48,7 @@ impl Tls {
         Ok(Handshake(config.into()))
     }
 
-    /// For a proxy, which is not told who we are, and speaks HTTP/1.1.
+    /// Returns the handshake with a proxy. It shows no client certificate and offers only HTTP/1.1.
     pub(super) fn for_proxy(&self) -> Result<Handshake, BoxError> {
         let config = get_or_try_init(&self.proxy_config, || self.config(None))?;
         Ok(Handshake(config.into()))
@@ -73,7 +73,7 @@ impl Tls {
     }
 }
 
-/// A failure is not kept: the certificates may be there the next time.
+/// Initializes a cell. Failures are not cached: the certificates may be available the next time.
 fn get_or_try_init(
     cell: &OnceLock<Arc<ClientConfig>>,
     make: impl FnOnce() -> Result<ClientConfig, BoxError>,
@@ -85,7 +85,7 @@ fn get_or_try_init(
     Ok(Arc::clone(cell.get_or_init(|| config)))
 }
 
-/// TLS about to be spoken.
+/// A TLS handshake that is ready to start.
 pub(super) struct Handshake(TlsConnector);
 
 impl Handshake {

@@ -1,4 +1,4 @@
-//! The variables that name proxies.
+//! Reads the environment variables for proxies.
 
 use std::env::var_os;
 
@@ -6,7 +6,7 @@ use super::exceptions::Exceptions;
 use super::server::Server;
 use super::{InvalidSetting, Proxies, not_a_proxy, not_exceptions};
 
-/// Reads the variables that count.
+/// Reads the variables that apply.
 pub(super) fn read() -> Result<Proxies, InvalidSetting> {
     let find = |names: &[&'static str]| -> Result<Option<(&'static str, String)>, InvalidSetting> {
         names
@@ -30,7 +30,7 @@ pub(super) fn read() -> Result<Proxies, InvalidSetting> {
         proxy(&["HTTP_PROXY", "http_proxy"])?
     };
     let https = proxy(&["HTTPS_PROXY", "https_proxy"])?;
-    // Where both schemes have their own, this one does not count, and may be anything.
+    // If both schemes have their own proxy, `ALL_PROXY` does not apply and may hold anything.
     let all = if http.is_some() && https.is_some() {
         None
     } else {
@@ -38,7 +38,7 @@ pub(super) fn read() -> Result<Proxies, InvalidSetting> {
     };
     let http = http.or_else(|| all.clone());
     let https = https.or(all);
-    // Nor do exceptions from no proxy.
+    // Without a proxy, exceptions do not apply either.
     let except = match find(&["NO_PROXY", "no_proxy"])? {
         Some((name, list)) if http.is_some() || https.is_some() => {
             Exceptions::parse(&list).map_err(|unreadable| not_exceptions(name, unreadable))?

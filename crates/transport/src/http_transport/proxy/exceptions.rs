@@ -1,4 +1,4 @@
-//! The servers that are reached without a proxy: `NO_PROXY`.
+//! Servers that are reached without a proxy: `NO_PROXY`.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub(super) struct Exceptions(Vec<Entry>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     hosts: Hosts,
-    /// Any port, where there is none.
+    /// The port; `None` matches any port.
     port: Option<u16>,
 }
 
@@ -24,17 +24,17 @@ enum Hosts {
     All,
     /// The name and all names below it.
     Domain(String),
-    /// All names below it, and not the name itself.
+    /// All names below it, but not the name itself.
     Below(String),
     Network(IpNet),
 }
 
-/// An entry of a list that cannot be read, counted from 1.
+/// The number, from 1, of an entry that cannot be parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable(pub(super) usize);
 
 impl Exceptions {
-    /// Reads a list. Between its entries stand commas, blanks or both.
+    /// Parses a list separated by commas, blanks or both.
     pub(super) fn parse(list: &str) -> Result<Self, Unreadable> {
         list.split(|next: char| next == ',' || next.is_whitespace())
             .filter(|entry| !entry.is_empty())
@@ -44,7 +44,7 @@ impl Exceptions {
             .map(Self)
     }
 
-    /// Whether the server of this URI, which has this host, is in the list.
+    /// Returns whether the list contains the server of this URI, whose host is `host`.
     pub(super) fn contain(&self, uri: &Uri, host: &Host) -> bool {
         let default = if uri.scheme() == Some(&Scheme::HTTP) {
             80
@@ -88,7 +88,7 @@ fn domain(text: &str) -> Option<String> {
     }
 }
 
-/// Reads an address with a length. A network of IPv4 addresses that are written as IPv6 ones is the IPv4 network.
+/// Parses an address with a prefix length. A network of IPv4-mapped IPv6 addresses becomes the IPv4 network.
 fn network(text: &str) -> Option<IpNet> {
     let (address, length) = text.rsplit_once('/')?;
     let Host::Address(_) = Host::parse(address)? else {

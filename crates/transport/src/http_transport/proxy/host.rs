@@ -1,19 +1,19 @@
-//! The hosts that requests and lists of exceptions name.
+//! Hosts in requests and in lists of exceptions.
 
 use std::net::IpAddr;
 
-/// A host as it is compared: a name in lower case without a dot at its end, or an address.
+/// A host in a form that can be compared: a lower-case name without a final dot, or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Host {
     Name(String),
-    /// An IPv4 address that is written as an IPv6 one is the IPv4 address.
+    /// An address. An IPv4-mapped IPv6 address is stored as the IPv4 address.
     Address(IpAddr),
 }
 
 impl Host {
-    /// Reads the host of a URL or of an entry in a list. IPv6 addresses may stand in brackets.
+    /// Parses the host of a URL or of a list's entry. IPv6 addresses may be in brackets.
     ///
-    /// A name that ends in a number is none: it would be taken for an IPv4 address, as the WHATWG URL standard has it.
+    /// A name that ends in a number is refused: the WHATWG URL standard takes it for an IPv4 address.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if let Some(inner) = text.strip_prefix('[') {
             let address: std::net::Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
@@ -21,7 +21,7 @@ impl Host {
         }
         let name = text.strip_suffix('.').unwrap_or(text);
         if let Ok(address) = name.parse::<IpAddr>() {
-            // An IPv6 address has no dot at its end.
+            // An IPv6 address never ends in a dot.
             let whole = name == text || address.is_ipv4();
             return whole.then(|| Self::Address(address.to_canonical()));
         }
@@ -37,8 +37,8 @@ impl Host {
             .then(|| Self::Name(name.to_ascii_lowercase()))
     }
 
-    /// Whether it is this machine: `localhost` and all names below it resolve to loopback addresses (RFC 6761, section
-    /// 6.3).
+    /// Returns whether the host is this machine: `localhost`, a name below it (they resolve to loopback addresses, RFC 6761, section
+    /// 6.3), or a loopback address.
     pub(super) fn is_this_machine(&self) -> bool {
         match self {
             Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
@@ -47,7 +47,7 @@ impl Host {
     }
 }
 
-/// Splits `host:port`. The colons of an IPv6 address belong to the address, and a port that is empty is none.
+/// Splits `host:port`. The colons of an IPv6 address belong to the address; an empty port counts as no port.
 pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, port),
@@ -56,7 +56,7 @@ pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     if port.is_empty() {
         return Some((host, None));
     }
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.parse().ok().filter(|port| *port > 0 && digits)?;
     Some((host, Some(port)))

@@ -1,4 +1,4 @@
-//! Which requests go by way of a proxy.
+//! Chooses the requests that go through a proxy.
 
 mod environment;
 mod exceptions;
@@ -20,13 +20,13 @@ use crate::invalid_setting::InvalidSetting;
 
 /// The proxy that requests go through, if any.
 ///
-/// Requests to `https` servers go through a tunnel (`CONNECT`), in which the proxy sees the server's name and nothing
-/// else. Requests to `http` servers are given to the proxy as they are, with their whole URI, as HTTP has it
-/// (RFC 9112, section 3.2.2) and as proxies expect it: many allow tunnels to port 443 only. Requests to this machine
-/// itself (`localhost`, names below it, loopback addresses) never go through a proxy.
+/// Requests to `https` servers go through a tunnel (`CONNECT`): the proxy sees only the server's name.
+/// Requests to `http` servers are sent to the proxy itself with their whole URI, as HTTP specifies
+/// (RFC 9112, section 3.2.2) and proxies expect: many allow tunnels to port 443 only. Requests to this machine
+/// (`localhost`, names below it, loopback addresses) never go through a proxy.
 ///
-/// The proxy is an `http` or `https` URL; without a scheme it is `http`. Its user and password, percent-encoded where
-/// need be, are sent to it as `Basic` authorization, and never shown.
+/// The proxy is an `http` or `https` URL; without a scheme it is `http`. Its user and password, percent-encoded if
+/// necessary, are sent to it as `Basic` authorization and never shown.
 #[derive(Clone)]
 pub struct Proxy {
     kind: Kind,
@@ -40,41 +40,41 @@ enum Kind {
 }
 
 impl Proxy {
-    /// The proxy that the environment names when the transport is built: `HTTPS_PROXY` or `HTTP_PROXY` for the scheme
-    /// of the server, `ALL_PROXY` where that is not set, and `NO_PROXY` for the servers that are reached without one
-    /// (see [`all_except`](Self::all_except)). Names in lower case count, too, where the others are not set; a variable
-    /// that is empty is not set.
+    /// Uses the proxy from the environment at the time when the transport is built: `HTTPS_PROXY` or `HTTP_PROXY` for the scheme
+    /// of the server, otherwise `ALL_PROXY`, and `NO_PROXY` for the servers that are reached without a proxy
+    /// (see [`all_except`](Self::all_except)). Lower-case names apply if the upper-case ones are not set. An
+    /// empty variable counts as not set.
     ///
-    /// This is the default. A variable that counts and cannot be read makes building the transport fail: it is never
-    /// taken for none, since the requests that it is about would go another way than they are meant to. The URL of a
-    /// `socks` proxy can be read, but not used: it makes connecting fail.
+    /// This is the default. If a variable that applies cannot be parsed, building the transport fails: ignoring it
+    /// would send requests another way than intended. The URL of a
+    /// `socks` proxy is accepted but not supported: connecting fails.
     ///
-    /// In a CGI script (`REQUEST_METHOD` is set) `HTTP_PROXY` does not count, because a request's own header could
-    /// name a proxy there; `http_proxy` does.
+    /// In a CGI script (`REQUEST_METHOD` is set) `HTTP_PROXY` is ignored, because a header of the incoming request could
+    /// set it; `http_proxy` applies.
     pub const fn from_env() -> Self {
         Self {
             kind: Kind::Environment,
         }
     }
 
-    /// No proxy, whatever the environment says.
+    /// Uses no proxy and ignores the environment.
     pub const fn none() -> Self {
         Self { kind: Kind::None }
     }
 
-    /// This proxy, whatever the environment says.
+    /// Uses this proxy and ignores the environment.
     ///
     /// # Errors
-    /// Where it is not the URL of an `http` or `https` proxy.
+    /// If `proxy` is not the URL of an `http` or `https` proxy.
     pub fn all(proxy: &str) -> Result<Self, InvalidSetting> {
         Self::all_except(proxy, "")
     }
 
-    /// This proxy, whatever the environment says, but not for some servers.
+    /// Uses this proxy except for some servers, and ignores the environment.
     ///
-    /// They are listed as in `NO_PROXY`, separated by commas or blanks. What curl and Go read is read:
+    /// The list is like `NO_PROXY`, separated by commas or blanks. It accepts the entries that curl and Go accept:
     ///
-    /// | entry | stands for |
+    /// | entry | matches |
     /// |---|---|
     /// | `example.com`, `.example.com` | the name and all names below it |
     /// | `*.example.com` | all names below it |
@@ -83,11 +83,11 @@ impl Proxy {
     /// | `*` | every server, named by name or address |
     /// | `example.com:8443`, `10.0.0.1:80`, `[fd00::1]:80` | the same, on this port only |
     ///
-    /// Names are compared without regard to case and to a dot at their end. Names are not resolved: addresses match only
-    /// where the request names one.
+    /// Names are compared without regard to case or a final dot. They are not resolved: addresses match only
+    /// requests that name an address.
     ///
     /// # Errors
-    /// Where the proxy is not the URL of an `http` or `https` proxy, or an entry of the list is none of the above.
+    /// If `proxy` is not the URL of an `http` or `https` proxy, or an entry of the list has none of these forms.
     pub fn all_except(proxy: &str, except: &str) -> Result<Self, InvalidSetting> {
         let server =
             match Server::parse(proxy, "the proxy").map_err(|why| not_a_proxy("the proxy", why))? {
@@ -109,7 +109,7 @@ impl Proxy {
         })
     }
 
-    /// Reads the environment, if it is to be read.
+    /// Resolves the proxies; reads the environment if this is [`from_env`](Self::from_env).
     pub(super) fn build(&self) -> Result<Arc<Proxies>, InvalidSetting> {
         match &self.kind {
             Kind::None => Ok(Arc::default()),
@@ -129,7 +129,7 @@ fn not_exceptions(origin: &str, Unreadable(entry): Unreadable) -> InvalidSetting
     ))
 }
 
-/// [`Proxy`] as it was when the transport was built.
+/// The proxies of a transport, fixed when it was built.
 #[derive(Default)]
 pub(super) struct Proxies {
     http: Option<Server>,
@@ -137,7 +137,7 @@ pub(super) struct Proxies {
     except: Exceptions,
 }
 
-/// How to get to a server.
+/// The way to a server.
 pub(super) enum Route<'p> {
     Direct,
     Proxy(&'p Intercept),
@@ -157,7 +157,7 @@ impl Proxies {
         }
     }
 
-    /// What a request must say to the proxy that reads it. A tunnel has been authorized when it was made.
+    /// Returns the authorization header for a proxy that reads the request itself. Tunnels are authorized when they are opened.
     pub(super) fn authorization(&self, server: &Uri) -> Option<HeaderValue> {
         match self.find(server)? {
             Server::Http(proxy) if server.scheme() == Some(&Scheme::HTTP) => {
@@ -187,7 +187,7 @@ impl Default for Proxy {
     }
 }
 
-/// Without the proxy's URL, which may hold a password.
+/// Leaves out the proxy's URL, which may hold a password.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {

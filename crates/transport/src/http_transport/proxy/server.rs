@@ -1,4 +1,4 @@
-//! The proxy that a URL names.
+//! Parses a proxy's URL.
 
 use std::fmt::Write as _;
 
@@ -12,15 +12,15 @@ use super::host::{Host, split_port};
 #[derive(Clone)]
 pub(super) enum Server {
     Http(Intercept),
-    /// A `socks` proxy, which exists and cannot be used. The variable that names it.
+    /// A `socks` proxy, which is not supported, with the name of its variable.
     Socks(&'static str),
 }
 
 impl Server {
-    /// Reads the URL in this variable, or in an argument of this name.
+    /// Parses the URL from a variable or an argument named `origin`.
     ///
     /// # Errors
-    /// Says what is wrong with the URL, and shows nothing of it.
+    /// Describes the problem and shows nothing of the URL.
     pub(super) fn parse(url: &str, origin: &'static str) -> Result<Self, &'static str> {
         if url
             .chars()
@@ -45,7 +45,7 @@ impl Server {
         } else {
             return Err("its scheme is neither http nor https");
         };
-        // A host holds no `@`, so the last one ends the user and password.
+        // A host has no `@`, so the last one ends the user and password.
         let (user, server) = match rest.rsplit_once('@') {
             Some((user, server)) => (Some(user), server),
             None => (None, rest),
@@ -92,7 +92,7 @@ struct Credentials {
 }
 
 impl Credentials {
-    /// Reads `user` or `user:password`, percent-encoded.
+    /// Parses `user` or `user:password`, percent-encoded.
     fn parse(text: &str) -> Result<Self, &'static str> {
         let (user, password) = match text.split_once(':') {
             Some((user, password)) => (user, Some(password)),
@@ -101,14 +101,14 @@ impl Credentials {
         let user = unescape(user)?;
         if user.contains(':') {
             // RFC 7617, section 2.
-            return Err("its user name holds a colon, which `Basic` authorization cannot say");
+            return Err("its user name holds a colon, which `Basic` authorization cannot carry");
         }
         let password = password.map(unescape).transpose()?;
         Ok(Self { user, password })
     }
 }
 
-/// Reads percent-encoded text: RFC 3986, section 3.2.1, and an `@`, as curl and Go do.
+/// Decodes percent-encoded text (RFC 3986, section 3.2.1). Accepts an `@` too, as curl and Go do.
 fn unescape(text: &str) -> Result<String, &'static str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -147,7 +147,7 @@ fn hex(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// Writes text so that nothing in it has a meaning of its own in a URL.
+/// Escapes every character that has a meaning in a URL.
 fn escape(text: &str, url: &mut String) {
     for byte in text.bytes() {
         let _ = write!(url, "%{byte:02X}");
