@@ -36,7 +36,7 @@ async fn a_run_is_one_span_with_those_of_its_tools_and_requests_in_it() {
     assert_eq!(requests.len(), 3);
     for request in requests {
         assert_eq!(request.trace, run.trace);
-        for number in ["attempt", "status", "request_bytes", "answer_bytes"] {
+        for number in ["attempt", "status", "request_bytes", "response_bytes"] {
             assert!(
                 request.attributes[number].get("intValue").is_some(),
                 "{number}"

@@ -30,7 +30,7 @@ use crate::transport::{ResponseFuture, Transport};
 /// | `status` | the response's status |
 /// | `first_byte_ms` | the milliseconds until the response's head arrived |
 /// | `request_bytes` | the length of the request's body, as far as it was taken |
-/// | `answer_bytes` | the length of the response's body, as far as it was read |
+/// | `response_bytes` | the length of the response's body, as far as it was read |
 /// | `error` | the reason why there was no response, or why its body broke off, without causes |
 ///
 /// The span has no headers, no content and no server names.
@@ -77,7 +77,7 @@ async fn exchange(
         status = Empty,
         first_byte_ms = Empty,
         request_bytes = Empty,
-        answer_bytes = Empty,
+        response_bytes = Empty,
         error = Empty,
     );
     let request = request.map(|body| Counted::wrap(body, "request_bytes", &span));
@@ -86,7 +86,7 @@ async fn exchange(
         Ok(response) => {
             span.record("status", i64::from(response.status().as_u16()));
             span.record("first_byte_ms", start.elapsed().as_secs_f64() * 1_000.0);
-            Ok(response.map(|body| Counted::wrap(body, "answer_bytes", &span)))
+            Ok(response.map(|body| Counted::wrap(body, "response_bytes", &span)))
         }
         Err(error) => {
             record_error(&span, &error);

@@ -102,7 +102,7 @@ async fn an_exchange_is_one_span_and_shows_no_secret() {
     assert_eq!(
         spans.take(),
         [
-            "/request answer_bytes=11 attempt=2 first_byte_ms=‹time› method=\"POST\" request_bytes=12 \
+            "/request attempt=2 first_byte_ms=‹time› method=\"POST\" request_bytes=12 response_bytes=11 \
              route=\"/v1/sandboxes/{sandboxId}\" status=201"
         ]
     );
@@ -144,7 +144,7 @@ async fn a_span_lasts_as_long_as_its_streams() {
     assert_eq!(
         spans.take(),
         [
-            "outer/request answer_bytes=6 attempt=2 first_byte_ms=‹time› method=\"POST\" request_bytes=6 \
+            "outer/request attempt=2 first_byte_ms=‹time› method=\"POST\" request_bytes=6 response_bytes=6 \
              route=\"/v1/sandboxes/{sandboxId}\" status=200",
             "/outer",
         ]
@@ -186,7 +186,7 @@ async fn a_span_tells_how_its_exchange_failed() {
     assert_eq!(
         spans.take(),
         [
-            "/request answer_bytes=4 error=the body broke off first_byte_ms=‹time› method=\"GET\" request_bytes=0 \
+            "/request error=the body broke off first_byte_ms=‹time› method=\"GET\" request_bytes=0 response_bytes=4 \
              status=200",
             "/request error=the request was not sent method=\"GET\" request_bytes=0",
             "/request method=\"GET\" request_bytes=0",
