@@ -25,7 +25,7 @@ enum Line {
         headers: Vec<(String, String)>,
         body: Data,
     },
-    #[serde(rename = "response")]
+    #[serde(rename = "answer")]
     Response {
         after_ms: u64,
         status: u16,

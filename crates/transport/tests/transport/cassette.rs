@@ -458,7 +458,7 @@ async fn what_was_not_recorded_is_an_error_that_shows_the_difference() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_request_is_answered_in_the_order_of_its_recording() {
+async fn identical_requests_get_their_responses_in_recorded_order() {
     let file = File::default();
     let count = Mutex::new(0);
     let server = from_fn(move |_| {

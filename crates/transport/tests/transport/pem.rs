@@ -154,7 +154,7 @@ fn a_line_that_cannot_be_read_is_named() {
         (
             refused(format!("-----BEGIN CERTIFICATE-----\n{pem}")),
             2,
-            "a block begins before",
+            "a block begins here before",
         ),
         (
             refused(pem.replacen('\n', "\nProc-Type: 4,ENCRYPTED\n", 1)),

@@ -333,7 +333,7 @@ mod pings {
                     .serve_connection(TokioIo::new(stream), service);
                 let mut connection = Box::pin(connection);
                 tokio::select! {
-                    _ = &mut connection => unreachable!("the first question is not answered"),
+                    _ = &mut connection => unreachable!("the first ping gets no response"),
                     _ = questions.recv() => asked.send(()).unwrap(),
                 }
                 if vanishes {
@@ -382,7 +382,7 @@ mod pings {
     }
 
     #[tokio::test]
-    async fn are_answered_by_a_server_that_takes_its_time() {
+    async fn are_acknowledged_by_a_slow_server() {
         let authority = Authority::new();
         let (server, mut asked) = silent_server(&authority, false).await;
         let clock = Clock::new();
