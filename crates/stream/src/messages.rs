@@ -13,12 +13,12 @@ use twentyfirst_protocol::{
 
 use crate::{StreamError, source::Source};
 
-/// The message that a UI message stream describes, again and again as it grows.
+/// The message of a UI message stream, in ever longer versions as it grows.
 ///
 /// Each item is the whole message so far: what `useChat` of the AI SDK shows at that moment. The stream yields an item whenever the
 /// body has nothing more to read. While the body has more, it yields one each time the message has grown by an eighth, so that
 /// copying a long message costs no more than reading it. [Transient](Change::Transient) data is not part of the message: to see it,
-/// read the [`UiChunks`](crate::UiChunks) and apply
+/// read the [`UiChunks`](crate::UiChunks) and apply them to an `Assembler` of your own.
 ///
 /// The stream ends with the body or with the first error, as in the AI SDK. With a [lenient](Assembler::lenient) assembler it goes on
 /// after errors that are not [fatal](StreamError::is_fatal). [`end`](Self::end) then says whether the server completed the message.

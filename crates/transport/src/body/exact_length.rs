@@ -8,7 +8,7 @@ use super::Body;
 use crate::error::Error;
 
 impl Body {
-    /// Returns the same body, which fails unless it is exactly `length` bytes long.
+    /// Announces the length of the body, in bytes. The body fails if it turns out to be longer or shorter.
     ///
     /// Requests then announce the length. HTTP alone would silently cut off a longer body, and wait for the rest of a shorter one.
     #[must_use]
