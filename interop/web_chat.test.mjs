@@ -130,7 +130,7 @@ test("a chat is its owner's, and only a new message can be sent", async () => {
   assert.deepEqual(await stranger.stop(id), { error: "there is no such chat" });
   await assert.rejects(stranger.transport.sendMessages(messagesOf(id, "Hello")), { message: /there is no such chat/ });
   const again = { ...messagesOf(id, "Hello"), trigger: "regenerate-message" };
-  await assert.rejects(owner.transport.sendMessages(again), { message: /cannot be made again/ });
+  await assert.rejects(owner.transport.sendMessages(again), { message: /regenerating a message is not supported/ });
   assert.equal((await owner.stop(id)).status, "cancelled");
 });
 
@@ -201,6 +201,6 @@ test("useChat's stop leaves the run, and the server ends it", async () => {
   // The relay has nothing of it, so a refusal is what the page gets for making the answer again.
   page.chat().regenerate();
   await until(() => page.chat().status === "error");
-  assert.match(page.chat().error.message, /cannot be made again/);
+  assert.match(page.chat().error.message, /regenerating a message is not supported/);
   page.unmount();
 });

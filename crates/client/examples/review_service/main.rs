@@ -39,7 +39,7 @@
 //! Those of the relay are what [`Refusal`] makes of an error of the client; the whole table is there.
 //!
 //! # Length
-//! 311 lines of code; with `@21st-sdk/node` 367: `interop/programs/review_service.mjs`. Both as their formatters make them, without
+//! 313 lines of code; with `@21st-sdk/node` 367: `interop/programs/review_service.mjs`. Both as their formatters make them, without
 //! comments and empty lines; and without the local relay, which only the examples start. What the client has here, and that one lacks: statuses
 //! and codes, repeating, following a run to its end, cancelling one run and no other, and what a browser may know of an error.
 
