@@ -12,15 +12,16 @@ mod common;
 mod job;
 #[path = "common/prompt.rs"]
 mod prompt;
+#[path = "common/smol_runtime.rs"]
+mod smol_runtime;
 
 use std::error::Error;
-use std::pin::Pin;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use prompt::prompt;
+use smol_runtime::Smol;
 use twentyfirst_client::AgentClient;
-use twentyfirst_client::transport::{self, Body, Runtime, Transport};
+use twentyfirst_client::transport::{self, Body, Transport};
 
 fn main() -> ExitCode {
     common::exit_code(smol::block_on(job()))
@@ -63,18 +64,4 @@ fn over_ureq() -> impl Transport {
             Ok(response.map(|body| Body::from_reader(body.into_reader())))
         }
     })
-}
-
-struct Smol;
-
-impl Runtime for Smol {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(async move {
-            smol::Timer::after(duration).await;
-        })
-    }
-
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        smol::spawn(task).detach();
-    }
 }

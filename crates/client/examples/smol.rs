@@ -12,17 +12,18 @@ mod common;
 mod job;
 #[path = "common/prompt.rs"]
 mod prompt;
+#[path = "common/smol_runtime.rs"]
+mod smol_runtime;
 
 use std::error::Error;
-use std::pin::Pin;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use prompt::prompt;
+use smol_runtime::Smol;
 
 use twentyfirst_client::AgentClient;
 use twentyfirst_client::transport::http::Uri;
-use twentyfirst_client::transport::{HttpTransport, InvalidSetting, Runtime};
+use twentyfirst_client::transport::{HttpTransport, InvalidSetting};
 
 fn main() -> ExitCode {
     common::exit_code(smol::block_on(job()))
@@ -58,18 +59,4 @@ fn client_on_smol() -> Result<twentyfirst_client::AgentClientBuilder, InvalidSet
         .connect_timeout(None)
         .build()?;
     Ok(AgentClient::builder().transport(transport).runtime(Smol))
-}
-
-struct Smol;
-
-impl Runtime for Smol {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(async move {
-            smol::Timer::after(duration).await;
-        })
-    }
-
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        smol::spawn(task).detach();
-    }
 }
