@@ -23,14 +23,18 @@ fn silent_server() -> (SocketAddr, Receiver<()>) {
         for stream in listener.incoming() {
             let (mut stream, closed) = (stream.unwrap(), closed.clone());
             thread::spawn(move || {
-                let mut head = [0; 1024];
-                let length = stream.read(&mut head).unwrap();
-                if head[..length].starts_with(b"GET /stream") {
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") {
+                    stream.read_exact(&mut byte).unwrap();
+                    request.push(byte[0]);
+                }
+                if request.starts_with(b"GET /stream") {
                     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
                     write!(stream, "{head}3\r\none\r\n").unwrap();
                 }
                 // Reads until the end or a reset.
-                let _ = stream.read(&mut head);
+                let _ = stream.read(&mut byte);
                 closed.send(()).unwrap();
             });
         }

@@ -1,6 +1,6 @@
 //! A server of the standard library that says what the test lets it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -21,13 +21,11 @@ impl Server {
         let serve = Arc::new(serve);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (mut stream, told, serve) = (stream.unwrap(), told.clone(), Arc::clone(&serve));
+                let (stream, told, serve) = (stream.unwrap(), told.clone(), Arc::clone(&serve));
                 thread::spawn(move || {
-                    let mut buffer = [0; 16 * 1024];
-                    // To the end, or to a reset.
-                    while let Ok(length @ 1..) = stream.read(&mut buffer) {
-                        let request = String::from_utf8_lossy(&buffer[..length]);
-                        serve(&mut stream, &request);
+                    let mut stream = BufReader::new(stream);
+                    while let Some(request) = read_request(&mut stream) {
+                        serve(stream.get_mut(), &request);
                     }
                     // Fails only after the end of the test.
                     let _ = told.send(());
@@ -41,6 +39,25 @@ impl Server {
     pub(crate) fn closed(&self) {
         self.closed.recv_timeout(Duration::from_secs(10)).unwrap();
     }
+}
+
+/// Reads one request with its body, in as many pieces as it comes in. None at the end, or at a reset.
+fn read_request(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut request = String::new();
+    while !request.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut request).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = request
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(0, |(_, length)| length.trim().parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    request.push_str(str::from_utf8(&body).unwrap());
+    Some(request)
 }
 
 /// A response whose body is all here.

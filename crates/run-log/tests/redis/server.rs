@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -162,8 +162,22 @@ fn command_to(port: u16, command: &[&str]) -> std::io::Result<String> {
         request += &format!("${}\r\n{part}\r\n", part.len());
     }
     stream.write_all(request.as_bytes())?;
-    let mut reply = vec![0; 1 << 16];
-    let length = stream.read(&mut reply)?;
-    reply.truncate(length);
+    let mut reply = Vec::new();
+    read_reply(&mut BufReader::new(stream), &mut reply)?;
     Ok(String::from_utf8_lossy(&reply).into_owned())
+}
+
+/// Reads one whole reply: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+fn read_reply(stream: &mut impl BufRead, reply: &mut Vec<u8>) -> std::io::Result<()> {
+    let start = reply.len();
+    stream.read_until(b'\n', reply)?;
+    let line = String::from_utf8_lossy(&reply[start..]).into_owned();
+    let length = |kind| line.strip_prefix(kind)?.trim_end().parse::<u64>().ok();
+    if let Some(bytes) = length('$') {
+        stream.take(bytes + 2).read_to_end(reply)?;
+    }
+    for _ in 0..length('*').unwrap_or(0) {
+        read_reply(stream, reply)?;
+    }
+    Ok(())
 }
