@@ -112,9 +112,9 @@ impl fmt::Debug for Command {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecError {
-    /// The command exceeded its time limit and was killed.
-    #[error("the command exceeded its time limit")]
-    TimedOut,
+    /// The command exceeded its time limit, which the value is, and was killed.
+    #[error("the command exceeded its time limit of {0:?}")]
+    TimedOut(Duration),
     /// The working directory does not exist.
     #[error("cwd '{0}' does not exist")]
     NoSuchDirectory(String),
@@ -214,7 +214,7 @@ impl Shell {
                 if timeout(LONGEST_END, child.wait()).await.is_err() {
                     child.kill().await.ok();
                 }
-                Err(ExecError::TimedOut)
+                Err(ExecError::TimedOut(command.timeout))
             }
         }
     }
