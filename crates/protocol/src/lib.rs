@@ -25,7 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`StreamingOperation`] checks the response head and leaves the body to you. An [`UploadOperation`] sends a body that is not
+//! A [`StreamingOperation`] decodes the response head and leaves the body to you. An [`UploadOperation`] sends a body that is not
 //! held in memory.
 //!
 //! # Several requests
@@ -49,8 +49,8 @@
 //! # Recording and replay
 //!
 //! A run log records the answer of a run. Readers replay it from its start on any instance of a server, even after the instance that
-//! recorded it is gone. The module [`run_log`] defines the entries and their codec, the rules for writers and the behaviour of readers, for any store
-//! that can append and read.
+//! recorded it is gone. The module [`run_log`] defines the entries and their codec, the rules for writers and the behaviour of readers,
+//! for any store that can append and read.
 //!
 //! # Modules
 //!
