@@ -74,7 +74,7 @@
 //! [`Transport`] of your own, its time limits, and bodies.
 //!
 //! - `http`, on by default: `HttpTransport`, over hyper, rustls and tokio.
-//! - `reqwest`: `ReqwestTransport`, over a `reqwest::Client` of yours.
+//! - `reqwest`: `ReqwestTransport`, over your `reqwest::Client`.
 //! - `tokio`: `TokioRuntime`. `http` and `reqwest` enable it.
 //! - `ureq`: `UreqTransport`, over ureq and rustls on threads, for programs without an async runtime. It enables `threads`.
 //! - `threads`: `ThreadRuntime`.

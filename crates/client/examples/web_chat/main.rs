@@ -21,8 +21,8 @@
 //! the load balancer of your choice.
 //!
 //! If an instance dies, another one continues its runs, even if no browser comes back. The rest of the answer arrives when the run is
-//! over, 15 s later at the earliest, and its cost is stored. Ctrl-C and SIGTERM release the runs that are being recorded: with Redis, other instances
-//! continue them at once. A single instance waits until its answers are complete, 20 s at most; a second signal ends it at once.
+//! over, 15 s later at the earliest, and its cost is stored. Ctrl-C and SIGTERM release the runs that are being recorded: with Redis, other
+//! instances continue them at once. A single instance waits until its answers are complete, 20 s at most; a second signal ends it at once.
 //!
 //! It listens on this machine only. Each browser is its own user, identified by a cookie.
 
