@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Router, middleware};
+use futures_util::future::join_all;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -54,18 +55,16 @@ impl Instances {
             .with_state(self.clone())
     }
 
-    /// Releases all runs. Returns how many are left.
+    /// Releases the runs of all instances. Returns how many are left.
     pub(crate) async fn drain(&self) -> usize {
         let instances: Vec<ChatHandler> = {
             let all = self.all();
             let living = all.iter().flatten();
             living.map(|instance| instance.chats.clone()).collect()
         };
-        let mut left = 0;
-        for chats in instances {
-            left += chats.drain(LONGEST_DRAIN).await;
-        }
-        left
+        // At once: one after the other could take as many times the limit, and each would take over the runs of the one before.
+        let drains = instances.iter().map(|chats| chats.drain(LONGEST_DRAIN));
+        join_all(drains).await.into_iter().sum()
     }
 
     /// Returns the number and the address of the next instance, in turn.

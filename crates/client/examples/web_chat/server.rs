@@ -117,7 +117,7 @@ struct Members {
     replaces: Option<String>,
 }
 
-/// What to do with a message that arrives during an answer.
+/// The fate of a message that arrives during an answer.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Order {

@@ -29,7 +29,7 @@ enum Line {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Done {
     pub(super) job: usize,
-    /// How it ended: `completed`, or what went wrong.
+    /// The end of its run, as `RunEnd` shows it: `completed`, or the failure.
     pub(super) end: String,
     pub(super) usd: f64,
     pub(super) answer: String,
