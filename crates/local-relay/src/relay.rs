@@ -1,7 +1,7 @@
 //! The relay's handle, its builder, and its start and end.
 //!
 //! ```text
-//!   start ─► thread "local-relay" ─► runtime ─► open: listener, leftovers, isolation ─► serve ◄── requests
+//!   start ─► thread "local-relay" ─► runtime ─► open: listener, old files, isolation ─► serve ◄── requests
 //!     ▲            │                                     │                                │
 //!     └── address, or the error ◄────────────────────────┘                                │ stop, sent by the drop
 //!                                                                                         ▼
@@ -307,7 +307,7 @@ impl LocalRelayBuilder {
 
     async fn open(self) -> io::Result<(TcpListener, Arc<Relay>)> {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
-        tokio::task::spawn_blocking(crate::sandbox::sweep).await?;
+        tokio::task::spawn_blocking(crate::sandbox::remove_abandoned).await?;
         let confinement = Confinement::choose(self.isolation).await?;
         let mut keys = self.keys;
         if keys.is_empty() {

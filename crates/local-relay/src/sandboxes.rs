@@ -118,7 +118,7 @@ pub(crate) async fn exec(call: Call) -> Result<RelayResponse, Refusal> {
     }
     match record.sandbox.exec(command).await {
         Ok(output) => Ok(json_response(StatusCode::OK, &output)),
-        Err(ExecError::TimedOut) => Err(Refusal::new(
+        Err(ExecError::TimedOut(_)) => Err(Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
             ErrorCode::CommandTimeout,
             "Command execution timed out",

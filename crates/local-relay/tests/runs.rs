@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use common::{Scene, kinds, stored_text, text_of, user};
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use twentyfirst_local_relay::{Agent, LocalRelay, Run, Script};
+use twentyfirst_local_relay::{Agent, Command, LocalRelay, Run, Script};
 use twentyfirst_protocol::ui::chunk::{
     TextDelta, TextEnd, TextStart, ToolInputAvailable, ToolInputStart, ToolOutputAvailable,
 };
@@ -709,4 +709,19 @@ async fn an_agent_waits_for_a_reader_that_lags_but_not_for_one_that_has_left() {
     while written.load(Ordering::Relaxed) < CHUNKS {
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn a_command_of_an_agent_that_takes_too_long_names_its_limit() {
+    let limit = Duration::from_millis(100);
+    let scene = Scene::with_commands(Agent::new(move |run: Run| async move {
+        let command = Command::new("sleep 60").timeout(limit);
+        let error = run.sandbox().exec(command).await.unwrap_err();
+        run.say(error.to_string()).await;
+        Ok(())
+    }))
+    .await;
+    scene.chat("Sleep").await.rest().await;
+    let said = stored_text(&scene.wait_for("completed").await);
+    assert_eq!(said, "the command exceeded its time limit of 100ms");
 }

@@ -12,10 +12,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use twentyfirst_protocol::sandboxes::ExecOutput;
 
-use super::group::Group;
 use super::isolation::Confinement;
 use super::namespaces::{Holder, LONGEST_END, Tools};
-use super::stragglers;
+use super::processes::{self, Group};
 
 /// The time limit of a command without one, or with a limit of zero.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,7 +27,7 @@ const LONGEST_OUTPUT: usize = 16 * 1024 * 1024;
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A script that closes all descriptors except the standard three, and then executes its arguments.
-const CLOSE: &str = include_str!("close.sh");
+const CLOSE_DESCRIPTORS: &str = include_str!("close_descriptors.sh");
 
 /// A shell command for a sandbox.
 ///
@@ -113,9 +112,9 @@ impl fmt::Debug for Command {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecError {
-    /// The command exceeded its time limit and was killed.
-    #[error("the command exceeded its time limit")]
-    TimedOut,
+    /// The command exceeded its time limit, which the value is, and was killed.
+    #[error("the command exceeded its time limit of {0:?}")]
+    TimedOut(Duration),
     /// The working directory does not exist.
     #[error("cwd '{0}' does not exist")]
     NoSuchDirectory(String),
@@ -215,7 +214,7 @@ impl Shell {
                 if timeout(LONGEST_END, child.wait()).await.is_err() {
                     child.kill().await.ok();
                 }
-                Err(ExecError::TimedOut)
+                Err(ExecError::TimedOut(command.timeout))
             }
         }
     }
@@ -336,7 +335,9 @@ impl Shell {
         }
         if let Confinement::Unconfined = self.confinement {
             let dir = self.dir.clone();
-            spawn_blocking(move || stragglers::kill(&dir)).await.ok();
+            spawn_blocking(move || processes::kill_all_of(&dir))
+                .await
+                .ok();
         }
     }
 }
@@ -377,7 +378,7 @@ pub(super) fn without_descriptors(program: &Path) -> Process {
     process
         // Under this name, bash ignores `BASH_ENV`, which is meant for the shell of the command.
         .arg0("sh")
-        .args(["-c", CLOSE, "sh"])
+        .args(["-c", CLOSE_DESCRIPTORS, "sh"])
         .arg(program);
     process
 }

@@ -10,7 +10,7 @@ use twentyfirst_protocol::files::{FileEntry, FileType as EntryType};
 
 use super::entry::{entry, or_dot};
 use super::owner::Owner;
-use super::removal::remove_tree;
+use super::remove_tree::remove_tree;
 
 /// The writable directories of a sandbox. Everything else in its file system belongs to the host.
 pub(crate) const ROOTS: [&str; 3] = ["home/user", "root", "tmp"];
@@ -31,7 +31,7 @@ pub(crate) struct Files {
     host: PathBuf,
     /// The owner of all files, if it is not the relay's own user.
     owner: Option<Owner>,
-    /// Marks the directory as in use, for the sweep of other relays.
+    /// Marks the directory as in use, so that other relays do not remove it.
     _lock: File,
 }
 

@@ -3,18 +3,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use twentyfirst_protocol::SandboxId;
 use twentyfirst_protocol::sandboxes::ExecOutput;
 
+use super::directories;
 use super::exec::{Command, ExecError, Shell};
 use super::files::{self, FileError, Files};
 use super::isolation::Confinement;
-use super::leftovers;
-use super::removal::remove_tree;
 
 /// The sandbox of an agent, for its files and commands.
 ///
@@ -41,9 +38,7 @@ impl Sandbox {
     ) -> io::Result<Self> {
         let owner = confinement.owner();
         let (dir, files) = spawn_blocking(move || {
-            let dir = tempfile::Builder::new()
-                .prefix(&leftovers::prefix())
-                .tempdir()?;
+            let dir = directories::create()?;
             let files = Files::open(dir.path(), owner)?;
             io::Result::Ok((dir, files))
         })
@@ -135,18 +130,9 @@ impl Sandbox {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        spawn_blocking(move || dir.map(|dir| remove(&dir.keep())))
+        spawn_blocking(move || dir.map(directories::remove))
             .await
             .ok();
-    }
-}
-
-/// Removes the directory. Errors are ignored: nobody could handle them.
-fn remove(dir: &Path) {
-    if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name())
-        && let Ok(parent) = Dir::open_ambient_dir(parent, ambient_authority())
-    {
-        remove_tree(&parent, Path::new(name)).ok();
     }
 }
 

@@ -6,34 +6,30 @@
 //!                       ├─ Unconfined: each command is a process group of the host
 //!                       └─ NoCommands: refused
 //!
-//!   close: end the processes (Holder, or group and stragglers) ─► remove the directory
-//!   killed before that: leftovers of a later relay removes the directory
+//!   close: end the processes ─► remove the directory
+//!   relay killed before that: a later relay removes the directory
 //! ```
 //!
 //! Commands are hostile as far as files go: they may swap, link and nest files at any time. So every check is made on what was opened, and
 //! nothing recurses or builds long paths.
 
+mod directories;
 mod entry;
 mod exec;
 mod files;
-mod group;
 mod handle;
 mod isolation;
-mod keyring;
-mod leftovers;
 mod namespaces;
 mod owner;
 mod processes;
-mod removal;
-mod stragglers;
+mod remove_tree;
 
 pub use exec::{Command, ExecError};
 pub use files::FileError;
 pub use handle::Sandbox;
 pub use isolation::Isolation;
 
+pub(crate) use directories::remove_abandoned;
 pub(crate) use exec::quote;
 pub(crate) use files::Files;
-pub(crate) use isolation::Confinement;
-pub(crate) use keyring::leave_session_keyring;
-pub(crate) use leftovers::sweep;
+pub(crate) use isolation::{Confinement, leave_session_keyring};

@@ -25,7 +25,6 @@ enum Line {
         headers: Vec<(String, String)>,
         body: Data,
     },
-    #[serde(rename = "answer")]
     Response {
         after_ms: u64,
         status: u16,

@@ -118,7 +118,7 @@ async fn a_stream_is_written_with_its_pace_and_without_who_asked() {
     insta::assert_snapshot!(file.text(), @r#"
     {"cassette":{"version":1}}
     {"request":{"method":"POST","path":"/v1/chat/reviewer?limit=2","headers":[["content-type","application/json"]],"body":{"text":"{\"messages\":[]}"}}}
-    {"answer":{"after_ms":40,"status":200,"headers":[["content-type","text/event-stream"]]}}
+    {"response":{"after_ms":40,"status":200,"headers":[["content-type","text/event-stream"]]}}
     {"piece":{"after_ms":100,"data":{"text":"data: one\n\n"}}}
     {"piece":{"after_ms":2500,"data":{"text":"data: two\n\n"}}}
     {"end":{"after_ms":0,"how":"whole"}}
@@ -129,7 +129,7 @@ async fn a_stream_is_written_with_its_pace_and_without_who_asked() {
 async fn what_was_too_long_to_be_recorded_is_not_played() {
     let cassette = r#"{"cassette":{"version":1}}
         {"request":{"method":"POST","path":"/v1","headers":[],"body":{"length":40000000}}}
-        {"answer":{"after_ms":0,"status":200,"headers":[["content-type","text/event-stream"]]}}
+        {"response":{"after_ms":0,"status":200,"headers":[["content-type","text/event-stream"]]}}
         {"piece":{"after_ms":0,"data":{"length":40000000}}}
         {"end":{"after_ms":0,"how":"too_long"}}"#;
     let player = Player::new(cassette).unwrap();
@@ -229,7 +229,7 @@ async fn secret_values_are_hidden_wherever_they_stand() {
     insta::assert_snapshot!(file.text(), @r#"
     {"cassette":{"version":1}}
     {"request":{"method":"POST","path":"/v1/things","headers":[["content-type","application/json"]],"body":{"text":"{\"password\":\"***\",\"name\":\"minted\"}"}}}
-    {"answer":{"after_ms":0,"status":200,"headers":[["location","/v1/***/pa"]]}}
+    {"response":{"after_ms":0,"status":200,"headers":[["location","/v1/***/pa"]]}}
     {"piece":{"after_ms":0,"data":{"text":"{\"token\":\"***"}}}
     {"piece":{"after_ms":0,"data":{"text":"\",\"echo\":\"***"}}}
     {"piece":{"after_ms":0,"data":{"text":"\","}}}
@@ -302,16 +302,16 @@ async fn requests_are_recorded_whether_they_are_streams_or_bytes_or_binary() {
     insta::assert_snapshot!(file.text(), @r#"
     {"cassette":{"version":1}}
     {"request":{"method":"POST","path":"/v1","headers":[["content-type","application/json"]],"body":{"text":"streamed request"}}}
-    {"answer":{"after_ms":0,"status":200,"headers":[]}}
+    {"response":{"after_ms":0,"status":200,"headers":[]}}
     {"piece":{"after_ms":0,"data":{"text":"streamed "}}}
     {"piece":{"after_ms":0,"data":{"text":"request"}}}
     {"end":{"after_ms":0,"how":"whole"}}
     {"request":{"method":"POST","path":"/v1","headers":[["content-type","application/json"]],"body":{"base64":"/wAB"}}}
-    {"answer":{"after_ms":0,"status":200,"headers":[]}}
+    {"response":{"after_ms":0,"status":200,"headers":[]}}
     {"piece":{"after_ms":0,"data":{"base64":"/wAB"}}}
     {"end":{"after_ms":0,"how":"whole"}}
     {"request":{"method":"POST","path":"/v1","headers":[["content-type","application/json"]],"body":{"text":""}}}
-    {"answer":{"after_ms":0,"status":200,"headers":[]}}
+    {"response":{"after_ms":0,"status":200,"headers":[]}}
     {"end":{"after_ms":0,"how":"whole"}}
     "#);
     let player = Player::new(&file.text()).unwrap();
@@ -511,7 +511,7 @@ fn what_is_no_cassette_is_refused_with_its_line() {
     let read = |lines: &[&str]| -> InvalidCassette { Player::new(&lines.join("\n")).unwrap_err() };
     let version = r#"{"cassette":{"version":1}}"#;
     let request = r#"{"request":{"method":"GET","path":"/","headers":[],"body":{"text":""}}}"#;
-    let response = r#"{"answer":{"after_ms":1,"status":200,"headers":[]}}"#;
+    let response = r#"{"response":{"after_ms":1,"status":200,"headers":[]}}"#;
     let end = r#"{"end":{"after_ms":1,"how":"whole"}}"#;
     for (lines, problem) in [
         (

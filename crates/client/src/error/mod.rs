@@ -1,25 +1,26 @@
+//! The error of a call or a run: its details here, its text in `display`, and where it comes from in `convert`.
+
+mod convert;
+mod display;
+
 use std::error::Error as StdError;
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use twentyfirst_protocol::files::WrittenFile;
-use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
+use twentyfirst_protocol::flow::Sent;
 use twentyfirst_protocol::processes::ProcessError;
 use twentyfirst_protocol::retry::{GiveUp, Prospect};
 use twentyfirst_protocol::runs::typed::{Answered, NoValue};
-use twentyfirst_protocol::runs::{
-    CancelError, Created, Lost, LostReason, OtherAgent, RunEnd, StartError, StartErrorKind,
-};
+use twentyfirst_protocol::runs::{Created, Lost, LostReason, OtherAgent, RunEnd};
 use twentyfirst_protocol::sandboxes::PreviewError;
 use twentyfirst_protocol::ui::{AssembleError, DecodeError};
 use twentyfirst_protocol::{
-    ApiError, ApiKey, ErrorCode, InvalidRequest, InvalidResponse, ResponseError, ThreadId, shown,
+    ApiError, ErrorCode, InvalidRequest, InvalidResponse, ResponseError, ThreadId,
 };
 use twentyfirst_transport::{InvalidSetting, Timeout};
 
 use crate::credentials::TokenError;
-use crate::relay::Relay;
 use crate::transfer::TransferError;
 
 /// The error of a call or a run.
@@ -369,105 +370,8 @@ impl Error {
         }
     }
 
-    /// Adds the files that the call wrote before it failed.
-    pub(crate) fn after_writing(mut self, written: Vec<WrittenFile>) -> Self {
-        if !written.is_empty() {
-            self.inner.sent = Sent::Maybe;
-        }
-        self.inner.written = written;
-        self
-    }
-
-    /// Marks the error as one of a call that had sent nothing.
-    pub(crate) fn not_sent(mut self) -> Self {
-        self.inner.sent = Sent::No;
-        self
-    }
-
-    pub(crate) fn run_failed(text: String) -> Self {
-        Kind::RunFailed(RunEnd::Failed(text)).into()
-    }
-
-    /// Creates the error for a run whose last answer holds no value.
-    pub(crate) fn no_value() -> Self {
-        Kind::NoValue.into()
-    }
-
-    /// Adds what the call created, and the runs that it made, before it failed.
-    pub(crate) fn with_answers(mut self, created: Created, answers: Vec<Answered>) -> Self {
-        if self.inner.created.is_empty() {
-            self.inner.created = created;
-        }
-        self.inner.answers = answers;
-        self
-    }
-
     fn problem(&self) -> Option<&NoValue> {
         self.inner.answers.last()?.problem.as_ref()
-    }
-
-    pub(crate) fn run_cancelled() -> Self {
-        Kind::RunCancelled.into()
-    }
-
-    pub(crate) fn run_lost(lost: Lost) -> Self {
-        Kind::RunLost(lost).into()
-    }
-
-    /// Creates the error for a stream that ended before its message did.
-    pub(crate) fn stream_unfinished() -> Self {
-        Kind::StreamUnfinished.into()
-    }
-
-    /// Masks the client's key or token, in case the relay repeats it.
-    pub(crate) fn redacted(self, relay: &Relay) -> Self {
-        let inner = *self.inner;
-        let kind = match inner.kind {
-            Kind::Response(error) => {
-                let secrets = relay.secrets();
-                let secrets: Vec<&str> = secrets.iter().map(ApiKey::expose).collect();
-                Kind::Response(error.redacted(&secrets))
-            }
-            kind => kind,
-        };
-        Self {
-            inner: Box::new(Inner { kind, ..inner }),
-        }
-    }
-
-    pub(crate) fn message_too_long(error: AssembleError) -> Self {
-        Kind::MessageTooLong(error).into()
-    }
-
-    /// Creates the error for an answer whose log failed.
-    pub(crate) fn not_replayable(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
-        Kind::NotReplayable(cause).into()
-    }
-
-    /// Creates the error for a budget that could not be used. `action` is a participle: the budget could not be `checked`.
-    pub(crate) fn budget_unavailable(
-        action: &'static str,
-        cause: Box<dyn StdError + Send + Sync>,
-    ) -> Self {
-        Kind::Budget { action, cause }.into()
-    }
-
-    /// Creates the error for runs that no other instance would find.
-    pub(crate) fn not_supervised(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
-        Kind::NotSupervised(cause).into()
-    }
-
-    /// Creates the error for a run whose `on_end` function failed or, without a cause, panicked.
-    pub(crate) fn new_on_end_failed(
-        run: &str,
-        cause: Option<Box<dyn StdError + Send + Sync>>,
-    ) -> Self {
-        Kind::OnEndFailed(run.to_owned(), cause).into()
-    }
-
-    /// Creates the error for a store that cannot list the open runs.
-    pub(crate) fn open_runs_unknown(cause: Box<dyn StdError + Send + Sync>) -> Self {
-        Kind::OpenRunsUnknown(cause).into()
     }
 
     fn transport_error(&self) -> Option<&twentyfirst_transport::Error> {
@@ -508,248 +412,6 @@ impl Kind {
             | Self::NoPreview(_)
             | Self::OnEndFailed(..)
             | Self::Transfer(_) => Sent::Maybe,
-        }
-    }
-}
-
-impl From<Kind> for Error {
-    fn from(kind: Kind) -> Self {
-        let sent = kind.sent();
-        Self {
-            inner: Box::new(Inner {
-                kind,
-                created: Created::default(),
-                written: Vec::new(),
-                attempts: 1,
-                sent,
-                give_up: None,
-                answers: Vec::new(),
-            }),
-        }
-    }
-}
-
-impl From<InvalidRequest> for Error {
-    fn from(error: InvalidRequest) -> Self {
-        Kind::InvalidRequest(error).into()
-    }
-}
-
-impl From<TransferError> for Error {
-    fn from(error: TransferError) -> Self {
-        Kind::Transfer(error).into()
-    }
-}
-
-impl From<InvalidSetting> for Error {
-    fn from(error: InvalidSetting) -> Self {
-        Kind::InvalidSetting(error).into()
-    }
-}
-
-impl From<twentyfirst_transport::Error> for Error {
-    fn from(error: twentyfirst_transport::Error) -> Self {
-        Kind::Transport(error).into()
-    }
-}
-
-impl From<ResponseError> for Error {
-    fn from(error: ResponseError) -> Self {
-        Kind::Response(error).into()
-    }
-}
-
-impl From<DecodeError> for Error {
-    fn from(error: DecodeError) -> Self {
-        Kind::NotAChunk(error).into()
-    }
-}
-
-impl From<CancelError> for Error {
-    fn from(error: CancelError) -> Self {
-        match error {
-            CancelError::AnotherRun {
-                thread_id, sent, ..
-            } => {
-                let mut error = Self::from(Kind::OtherRun(thread_id));
-                error.inner.sent = sent;
-                error
-            }
-            CancelError::Exchange(error) => error.into(),
-            CancelError::Starting => Kind::RunStarting.into(),
-            other => Kind::Other(other.into()).into(),
-        }
-    }
-}
-
-impl From<ProcessError> for Error {
-    fn from(error: ProcessError) -> Self {
-        match error {
-            ProcessError::Exchange(error) => error.into(),
-            error => Kind::Process(error).into(),
-        }
-    }
-}
-
-impl From<PreviewError> for Error {
-    fn from(error: PreviewError) -> Self {
-        Kind::NoPreview(error).into()
-    }
-}
-
-impl From<StartError> for Error {
-    fn from(error: StartError) -> Self {
-        let created = error.created;
-        let mut error = match error.kind {
-            StartErrorKind::Exchange { source, .. } => Self::from(*source),
-            StartErrorKind::ThreadStreaming => Kind::ThreadStreaming.into(),
-            StartErrorKind::OtherAgent(other) => Kind::OtherAgent(other).into(),
-            other => Kind::Other(other.into()).into(),
-        };
-        error.inner.created = created;
-        error
-    }
-}
-
-impl From<ExchangeError> for Error {
-    fn from(error: ExchangeError) -> Self {
-        let (attempts, sent, give_up) = (error.attempts(), error.sent(), error.give_up());
-        let kind = match error.into_kind() {
-            ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
-            ExchangeErrorKind::Response(error) => Kind::Response(error),
-            ExchangeErrorKind::Deadline { deadline, .. } => Kind::Deadline(deadline),
-            ExchangeErrorKind::Failure(failure) => match failure.into_source().downcast() {
-                Ok(error) => Kind::Transport(*error),
-                Err(source) => Kind::Other(source),
-            },
-            other => Kind::Other(other.into()),
-        };
-        let mut error = Self::from(kind);
-        error.inner.attempts = attempts;
-        error.inner.give_up = give_up;
-        error.inner.sent = sent;
-        error
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.inner.kind {
-            Kind::InvalidRequest(error) => write!(f, "the request is invalid: {error}")?,
-            Kind::InvalidSetting(error) => write!(f, "the client cannot be made: {error}")?,
-            Kind::Transport(_) if self.token_error().is_some() => {
-                f.write_str("no token could be obtained for the request")?;
-            }
-            Kind::Transport(error) => error.fmt(f)?,
-            Kind::Other(_) if !self.maybe_sent() => f.write_str("the request could not be sent")?,
-            Kind::Other(_) => f.write_str("no response was received")?,
-            Kind::Deadline(deadline) => write!(f, "the call exceeded its {deadline:?} deadline")?,
-            Kind::ThreadStreaming => f.write_str("the thread is already streaming")?,
-            Kind::OtherAgent(other) => other.fmt(f)?,
-            Kind::Response(error) => error.fmt(f)?,
-            Kind::NotAChunk(_) => f.write_str("an event of the stream is not a chunk")?,
-            Kind::RunFailed(end) => write!(f, "the run {end}")?,
-            Kind::RunCancelled => f.write_str("the run was cancelled")?,
-            Kind::RunLost(lost) => lost.fmt(f)?,
-            Kind::StreamUnfinished => f.write_str(
-                "the stream ended before its message did: neither `finish` nor `[DONE]` came",
-            )?,
-            Kind::OtherRun(thread_id) => write!(
-                f,
-                "cancelling would end the newer run of thread {} instead: to end that one, name it",
-                shown(thread_id.as_str())
-            )?,
-            Kind::RunStarting => f.write_str(
-                "timed out cancelling: the run was still starting and may have started since; cancel it again",
-            )?,
-            Kind::MessageTooLong(_) => {
-                f.write_str("the message exceeds the memory limit")?;
-            }
-            Kind::NoValue => {
-                f.write_str("the agent gave no value of the requested type, even when asked again")?;
-                if let Some(problem) = self.problem() {
-                    write!(f, ": {problem}")?;
-                }
-            }
-            Kind::NotReplayable(_) => {
-                f.write_str("the answer goes on, but other instances cannot replay it")?;
-            }
-            Kind::Budget { action, .. } => write!(f, "the budget could not be {action}")?,
-            Kind::NotSupervised(_) => f.write_str(
-                "runs go on, but no other instance would find them if this one ended",
-            )?,
-            Kind::OnEndFailed(run, cause) => {
-                let what = match cause {
-                    Some(_) => "failed",
-                    None => "panicked",
-                };
-                write!(f, "on_end {what} for {} and will be called again", shown(run))?;
-            }
-            Kind::Transfer(error) => error.fmt(f)?,
-            Kind::OpenRunsUnknown(_) => {
-                f.write_str("the run log's store could not list the open runs")?;
-            }
-            Kind::Process(error) => error.fmt(f)?,
-            Kind::NoPreview(error) => error.fmt(f)?,
-        }
-        if let Some(GiveUp::RetryAfterTooLong(delay)) = self.inner.give_up {
-            write!(f, " (it asked for a delay of {} s)", delay.as_secs_f64())?;
-        }
-        if let Some(last) = self.inner.written.last() {
-            let (count, last) = (self.inner.written.len(), shown(&last.path));
-            write!(f, " (files written before: {count}, the last one {last})")?;
-        }
-        match (
-            &self.inner.created.sandbox_id,
-            &self.inner.created.thread_id,
-        ) {
-            (Some(sandbox), None) => {
-                write!(f, " (sandbox {} was created)", shown(sandbox.as_str()))
-            }
-            (Some(sandbox), Some(thread)) => write!(
-                f,
-                " (sandbox {} with thread {} was created)",
-                shown(sandbox.as_str()),
-                shown(thread.as_str())
-            ),
-            (None, Some(thread)) => write!(f, " (thread {} was created)", shown(thread.as_str())),
-            (None, None) => Ok(()),
-        }
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.inner.kind {
-            // `Display` shows these errors themselves, so the chain continues with their sources.
-            Kind::InvalidSetting(error) => error.source(),
-            Kind::Transport(error) => error.source(),
-            Kind::Transfer(error) => error.source(),
-            Kind::RunLost(lost) => lost.source(),
-            Kind::NotAChunk(error) => Some(error),
-            Kind::NoValue => self.problem()?.source(),
-            Kind::Other(source) => Some(&**source),
-            Kind::MessageTooLong(error) => Some(error),
-            Kind::NotReplayable(Some(cause))
-            | Kind::NotSupervised(Some(cause))
-            | Kind::OnEndFailed(_, Some(cause))
-            | Kind::OpenRunsUnknown(cause)
-            | Kind::Budget { cause, .. } => Some(&**cause),
-            Kind::NotReplayable(None)
-            | Kind::NotSupervised(None)
-            | Kind::OnEndFailed(_, None)
-            | Kind::InvalidRequest(_)
-            | Kind::Deadline(_)
-            | Kind::ThreadStreaming
-            | Kind::OtherAgent(_)
-            | Kind::Response(_)
-            | Kind::RunFailed(_)
-            | Kind::RunCancelled
-            | Kind::StreamUnfinished
-            | Kind::OtherRun(_)
-            | Kind::Process(_)
-            | Kind::NoPreview(_)
-            | Kind::RunStarting => None,
         }
     }
 }

@@ -1,3 +1,12 @@
+//! Creates and removes the directories of sandboxes.
+//!
+//! ```text
+//!   create ─► 21st-sandbox-<process id>-<random> ─┬─► remove: the sandbox closes
+//!                                                 ├─► dropped with the relay
+//!                                                 └─► remove_abandoned: the relay was killed; a later one removes it
+//! ```
+
+use std::io;
 use std::path::Path;
 
 use cap_std::ambient_authority;
@@ -5,19 +14,32 @@ use cap_std::fs::{Dir, DirEntry, MetadataExt};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, getuid, test_kill_process};
 
+use tempfile::TempDir;
+
 use super::owner::Owner;
-use super::removal::remove_tree;
+use super::remove_tree::remove_tree;
 
 /// The prefix of all sandbox directories. The process id of their relay follows, and `-`.
 const PREFIX: &str = "21st-sandbox-";
 
-/// Returns the prefix of this process's directories.
-pub(super) fn prefix() -> String {
-    format!("{PREFIX}{}-", std::process::id())
+/// Creates a directory for a sandbox. Its drop removes it only if commands have not removed permissions in it: see [`remove`].
+pub(super) fn create() -> io::Result<TempDir> {
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir()
 }
 
-/// Removes the sandbox directories of killed relays.
-pub(crate) fn sweep() {
+/// Removes a directory, whatever commands have done to it. Errors are ignored: nobody could handle them.
+pub(super) fn remove(dir: TempDir) {
+    let dir = dir.keep();
+    if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name())
+        && let Ok(parent) = Dir::open_ambient_dir(parent, ambient_authority())
+    {
+        remove_tree(&parent, Path::new(name)).ok();
+    }
+}
+
+/// Removes the directories of killed relays.
+pub(crate) fn remove_abandoned() {
     let place = std::env::temp_dir();
     let Ok(place) = Dir::open_ambient_dir(place, ambient_authority()) else {
         return;
