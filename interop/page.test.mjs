@@ -78,7 +78,7 @@ if (chromiumPath) {
     await page.getByRole("heading", { name: "You", level: 2 }).waitFor();
     await page.getByRole("heading", { name: "Agent", level: 2 }).waitFor();
     await page.getByRole("navigation", { name: "Chats" }).getByRole("link", { name: "$ false" }).waitFor();
-    await page.getByRole("status").filter({ hasText: "The answer is over" }).waitFor({ state: "attached" });
+    await page.getByRole("status").filter({ hasText: "The answer has ended" }).waitFor({ state: "attached" });
   });
 
   test("nothing is missing on load, and the browser warns of nothing", async () => {

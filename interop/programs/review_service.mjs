@@ -107,7 +107,7 @@ function readWanted(body) {
   }
   const { protocol } = URL.canParse(repository) ? new URL(repository) : {};
   if (!["http:", "https:"].includes(protocol)) {
-    throw new Refusal(400, "the repository has to be a URL of HTTP");
+    throw new Refusal(400, "the repository has to be an http or https URL");
   }
   if (!question.trim()) {
     throw new Refusal(400, "there is no question");

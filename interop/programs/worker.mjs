@@ -42,7 +42,7 @@ if (
   known.prompts &&
   JSON.stringify(known.prompts) !== JSON.stringify(prompts)
 ) {
-  throw new Error(`${values.journal} is of other prompts`);
+  throw new Error(`${values.journal} has other prompts`);
 }
 if (!known.prompts) {
   note({ prompts });

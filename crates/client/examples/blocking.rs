@@ -4,7 +4,7 @@
 //! cargo run -p twentyfirst-client --no-default-features --features blocking --example blocking
 //! ```
 //!
-//! Arguments are the prompt, each a line. It starts a local relay, which cuts the stream after three events. For the real one,
+//! Arguments are the prompt, each a line. The example starts a local relay that cuts the stream after three events. For the real relay,
 //! write `AgentClient::builder().env().blocking()`.
 
 #[path = "common/errors.rs"]
@@ -35,10 +35,11 @@ fn job() -> Result<(), Box<dyn Error>> {
         .write("/home/user/notes.txt", "No async here.\n")
         .wait()?;
 
+    // The agent `shell` of the local relay runs its commands in `/home/user`.
     let prompt = prompt("cat notes.txt\nwc -w notes.txt");
     let mut run = client.run("shell", prompt).sandbox_id(&sandbox).wait()?;
-    while let Some(moment) = run.next_event().wait() {
-        match moment {
+    while let Some(event) = run.next_event().wait() {
+        match event {
             RunEvent::Chunk(Chunk::TextDelta(text)) => print!("{}", text.delta),
             RunEvent::Chunk(Chunk::ToolOutputAvailable(tool)) => println!("{:?}", tool.output),
             RunEvent::Cut(_) => println!("(the stream broke off)"),

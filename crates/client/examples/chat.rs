@@ -4,9 +4,8 @@
 //! cargo run --example chat
 //! ```
 //!
-//! `/new` begins a new thread in the same sandbox, `/model NAME` chooses the model of the next answers, `/exit` or the end
-//! of the input deletes the sandbox and leaves. Ctrl-C cancels an answer and keeps the conversation; without an answer to
-//! cancel it leaves.
+//! `/new` begins a new thread in the same sandbox, and `/model NAME` chooses the model of the next answers. `/exit` or the end of the
+//! input deletes the sandbox and leaves. Ctrl-C cancels the answer and keeps the conversation; if there is no answer, it leaves.
 
 mod common;
 
@@ -45,10 +44,10 @@ async fn chat() -> Result<(), Box<dyn Error>> {
 
 struct Conversation {
     client: AgentClient,
-    /// What a server would keep in its database.
+    /// A server would store it in its database.
     session: Session,
     model: Option<String>,
-    /// What the user sees; sent whole with each turn.
+    /// The messages that the user sees. Each turn sends all of them.
     messages: Vec<UiMessage>,
 }
 
@@ -82,7 +81,7 @@ impl Conversation {
                     if let Err(error) = self.turn(line, interrupts).await {
                         common::errors::print_error(&*error);
                     }
-                    // What was meant for the answer is not to end the conversation.
+                    // An interrupt that came too late for the answer must not end the conversation.
                     while interrupts.try_recv().is_ok() {}
                 }
             }
@@ -107,14 +106,14 @@ impl Conversation {
         loop {
             tokio::select! {
                 chunk = run.next_chunk() => match chunk.transpose()? {
-                    // Those that were on the way when the run was cancelled are no part of the conversation.
+                    // Chunks that arrive after the run was cancelled are not shown.
                     Some(chunk) if !is_cancelled => common::print_chunk(&chunk)?,
                     Some(_) => {}
                     None => break,
                 },
                 _ = interrupts.recv() => {
                     match run.cancel().await?.status {
-                        CancelStatus::Idle => println!("\n[it is over already]"),
+                        CancelStatus::Idle => println!("\n[the answer is already complete]"),
                         status => {
                             is_cancelled = true;
                             println!("\n[{status}]");
@@ -123,7 +122,7 @@ impl Conversation {
                 }
             }
         }
-        // A cancelled turn is not stored by the relay, so it is not ours either.
+        // The relay does not store a cancelled turn, so it is not kept here either.
         if let Ok(answer) = run.message().await {
             messages.push(answer);
             self.messages = messages;
@@ -132,7 +131,7 @@ impl Conversation {
     }
 }
 
-/// Ctrl-C, each time.
+/// Receives a value for each Ctrl-C.
 fn interrupts() -> mpsc::Receiver<()> {
     let (send, receive) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -141,7 +140,7 @@ fn interrupts() -> mpsc::Receiver<()> {
     receive
 }
 
-/// The lines of standard input, read on a thread of their own: a read that waits cannot be cancelled.
+/// Receives the lines of standard input. A thread of its own reads them, since a waiting read cannot be cancelled.
 fn lines() -> mpsc::Receiver<String> {
     let (send, receive) = mpsc::channel(1);
     std::thread::spawn(move || {

@@ -1,11 +1,11 @@
-//! The job of the quickstart over an HTTP library of one's own: no hyper, no rustls and no tokio in the client.
+//! The job of the quickstart over your own HTTP library: no hyper, no rustls and no tokio in the client.
 //!
 //! ```text
 //! cargo run -p twentyfirst-client --no-default-features --example own_transport
 //! ```
 //!
-//! Requests are sent with `ureq`, on threads; time is smol's. Any other library fits in the same place: a transport takes an
-//! [`http::Request`] and comes to an [`http::Response`].
+//! `ureq` sends the requests, on threads; timers and tasks are smol's. Any other library can take the place of `ureq`: a transport takes
+//! an [`http::Request`] and returns an [`http::Response`].
 
 mod common;
 #[path = "common/job.rs"]
@@ -48,7 +48,7 @@ async fn job() -> Result<(), Box<dyn Error>> {
     result
 }
 
-/// A request waits for its response on a thread of smol's pool, and the response's body is read on one of its own.
+/// Sends requests with `ureq`. Each waits for its response on a thread of smol's pool; a thread of its own reads the response's body.
 fn over_ureq() -> impl Transport {
     let config = ureq::Agent::config_builder().http_status_as_error(false);
     let agent: ureq::Agent = config.max_redirects(0).build().into();
@@ -58,8 +58,8 @@ fn over_ureq() -> impl Transport {
             let (head, body) = request.into_parts();
             let body = body.collect_up_to(Body::DEFAULT_LIMIT).await?;
             let request = ureq::http::Request::from_parts(head, body.to_vec());
-            // Of a failure nothing is known but that the request may have left, so that the client repeats only what it may.
             let response = smol::unblock(move || agent.run(request)).await;
+            // It may have been sent: the client repeats it only if that is safe.
             let response = response.map_err(transport::Error::new)?;
             Ok(response.map(|body| Body::from_reader(body.into_reader())))
         }

@@ -1,4 +1,4 @@
-//! From nothing to an agent's answer and back: a sandbox, a command, a thread, a run.
+//! A sandbox, a command, a thread and a run, from start to end.
 //!
 //! ```text
 //! cargo run --example quickstart
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
 }
 
 async fn quickstart() -> Result<(), Box<dyn Error>> {
-    // Listens from here on, so that Ctrl-C at any time ends in the clean-up below; a second one does not wait for it.
+    // From here on, Ctrl-C leads to the clean-up below. A second Ctrl-C leaves without it.
     let (interrupt, mut interrupted) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
@@ -55,7 +55,11 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
         _ = interrupted.wait_for(|interrupted| *interrupted) => Err("interrupted".into()),
     };
 
-    setup.client.sandboxes().delete(&sandbox).await?;
-    println!("Sandbox {} is deleted.", sandbox.id);
-    result
+    // In any case: a sandbox costs money until it is deleted.
+    let deleted = setup.client.sandboxes().delete(&sandbox).await;
+    if deleted.is_ok() {
+        println!("Sandbox {} is deleted.", sandbox.id);
+    }
+    result?;
+    Ok(deleted?)
 }

@@ -1,16 +1,17 @@
-//! A run through a relay that cuts every stream after a second, and what the client makes of it.
+//! A run over a relay that cuts every stream after a second, and how the client follows it.
 //!
 //! ```text
 //! cargo run --example resilient             # wait for the stored answer
-//! cargo run --example resilient -- live     # open the stream again, on a relay that joins it in the middle
-//! cargo run --example resilient -- replay   # the same on a relay that replays from the beginning
+//! cargo run --example resilient -- live     # open the stream again, at a relay that continues it in the middle
+//! cargo run --example resilient -- replay   # open the stream again, at a relay that replays it from the start
 //! cargo run --example resilient -- off      # do not follow
 //! ```
 //!
-//! With `replay` the answer goes on live after each cut. With `live` it does not: nobody can tell how many words were missed, so what
-//! comes from the middle is held back until the stored answer tells its place. A run log ends this for your browsers.
+//! With `replay`, the answer continues live after each cut. With `live` it does not: nobody knows how many words were missed in between. So
+//! the client holds back what it reads until the stored answer shows its place. Browsers need not wait for that: a run log replays answers
+//! to them from the start.
 //!
-//! It needs no key: the relay is a local one with faults, which your own tests can have too.
+//! It needs no key: it uses a local relay with faults, as your own tests can.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "" | "wait" => FollowPolicy::wait(),
         "live" | "replay" => FollowPolicy::live(),
         "off" => FollowPolicy::off(),
-        other => return Err(format!("{other} is none of wait, live, replay, off").into()),
+        other => return Err(format!("there is no {other}: use wait, live, replay or off").into()),
     };
 
     let agent = Agent::new(async |run: Run| {
@@ -52,8 +53,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let mut run = client.threads().run("narrator", "Tell me a story").await?;
     let mut text = String::new();
-    while let Some(moment) = run.next_event().await {
-        let what = match moment {
+    while let Some(event) = run.next_event().await {
+        let what = match event {
             RunEvent::Chunk(Chunk::TextDelta(delta)) => {
                 text += &delta.delta.to_string_lossy();
                 continue;
@@ -89,7 +90,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The cause beneath all others.
+/// Returns the innermost cause.
 fn cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,17 +1,19 @@
-//! The protocol's flows without the client, over `ureq` by hand: a run that is followed through a cut.
+//! The protocol's flows without the client, driven by hand over `ureq`: a run that is followed through a cut.
 //!
 //! ```text
 //! cargo run --example sans_io
 //! cargo run --example sans_io -- 'wc -l notes.txt' 'cat notes.txt'   # each argument is a line
 //! ```
 //!
-//! `Relay` is all that another HTTP library takes: it sends what a flow asks for, and says what came of it.
+//! `Relay` is all the code that another HTTP library needs: it sends the requests of a flow, and returns what happens to them.
 
 #[path = "common/prompt.rs"]
 mod prompt;
 
 use std::error::Error;
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Instant, SystemTime};
@@ -27,24 +29,23 @@ use twentyfirst_local_relay::{After, Fault, LocalRelay};
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// Every request has a thread of its own, which reads the response and sends on what came. Threads of requests that were dropped find
-/// that nobody listens, and end.
+/// Each request has its own thread, which reads the response and sends the events. It ends early when its request is closed or replaced.
 struct Relay {
     agent: ureq::Agent,
     base_url: BaseUrl,
     key: ApiKey,
     events: Receiver<(u64, Event)>,
     sender: Sender<(u64, Event)>,
-    /// Which request is under way in each slot.
-    under_way: [u64; 2],
+    /// The number of the request that is under way in each slot; 0 for none.
+    under_way: Arc<[AtomicU64; 2]>,
     sent: u64,
 }
 
 impl Io for Relay {
     fn send(&mut self, send: SendRequest) {
         self.sent += 1;
-        self.under_way[send.slot as usize] = self.sent;
         let (number, slot) = (self.sent, send.slot);
+        self.under_way[slot as usize].store(number, Ordering::Relaxed);
         let mut request = send.request.map(|body| body.as_bytes().to_vec());
         if let Ok(uri) = self.base_url.join(request.uri()) {
             *request.uri_mut() = uri;
@@ -57,8 +58,12 @@ impl Io for Relay {
             .timeout_global(send.timeouts.total)
             .build();
         let (agent, sender) = (self.agent.clone(), self.sender.clone());
+        let under_way = Arc::clone(&self.under_way);
         thread::spawn(move || {
-            let tell = |event| sender.send((number, event)).is_ok();
+            let tell = |event| {
+                let now = under_way[slot as usize].load(Ordering::Relaxed);
+                now == number && sender.send((number, event)).is_ok()
+            };
             if let Err(error) = exchange(&agent, request, slot, tell) {
                 tell(Event::Failure(slot, Failure::new(Sent::Maybe, error)));
             }
@@ -66,7 +71,7 @@ impl Io for Relay {
     }
 
     fn close(&mut self, slot: Slot) {
-        self.under_way[slot as usize] = 0;
+        self.under_way[slot as usize].store(0, Ordering::Relaxed);
     }
 }
 
@@ -82,14 +87,16 @@ impl BlockingIo for Relay {
                 Some(until) => self.events.recv_timeout(until - Instant::now()).ok()?,
                 None => self.events.recv().ok()?,
             };
-            if self.under_way.contains(&event.0) {
+            // An event that was sent just before its request was closed counts no more.
+            let is_open = |slot: &AtomicU64| slot.load(Ordering::Relaxed) == event.0;
+            if self.under_way.iter().any(is_open) {
                 return Some(event.1);
             }
         }
     }
 }
 
-/// One request and its response, told piece by piece. Ends early when nobody listens.
+/// Sends a request and tells what happens to it, piece by piece. Ends early when `tell` returns `false`.
 fn exchange(
     agent: &ureq::Agent,
     request: ureq::http::Request<Vec<u8>>,
@@ -103,15 +110,15 @@ fn exchange(
         reader.read_to_end(&mut body)?;
     }
     let body = body.into();
-    let mut is_heard = tell(Event::Response { slot, head, body });
+    let mut is_open = tell(Event::Response { slot, head, body });
     let mut piece = vec![0; 16 * 1024];
-    while slot == Slot::Stream && is_heard {
+    while slot == Slot::Stream && is_open {
         let length = reader.read(&mut piece)?;
         if length == 0 {
             tell(Event::End);
             break;
         }
-        is_heard = tell(Event::Data(piece[..length].to_vec().into()));
+        is_open = tell(Event::Data(piece[..length].to_vec().into()));
     }
     Ok(())
 }
@@ -126,7 +133,7 @@ impl Relay {
             key: ApiKey::new(local.api_key())?,
             events,
             sender,
-            under_way: [0; 2],
+            under_way: Arc::default(),
             sent: 0,
         })
     }
@@ -139,7 +146,7 @@ impl Relay {
 
 fn main() -> Result<()> {
     let prompt = prompt::prompt("cat notes.txt\nwc -w notes.txt");
-    // Its first stream breaks off after three events.
+    // The first stream of the relay breaks off after three events.
     let cut = Fault::cut_after(After::Events(3));
     let local = LocalRelay::builder().fault(cut).start()?;
     let mut relay = Relay::new(&local)?;
@@ -151,7 +158,7 @@ fn main() -> Result<()> {
     let started = drive::finish(&mut start.flow(None, &options, 0)?, &mut relay)?;
     println!("Thread {}:", started.run.thread_id);
 
-    // The stream is open, and is read by the flow that follows the run.
+    // The stream is open: the flow that follows the run reads it.
     let mut run = started.run.follow().read(&options, 0)?;
     let outcome = loop {
         match drive::next(&mut run, &mut relay) {

@@ -5,7 +5,7 @@
 //! cargo run --example smol -- "wc -w *.txt"
 //! ```
 //!
-//! Connections, timers and tasks are smol's; TLS and HTTP are made on top of them.
+//! Connections, timers and tasks are smol's. TLS and HTTP run on top of them.
 
 mod common;
 #[path = "common/job.rs"]

@@ -1,4 +1,4 @@
-//! Server SDK for 21st Agents: create sandboxes, run agents in threads, and follow their answers as they stream.
+//! Server SDK for 21st Agents: create sandboxes, run agents in them, and follow each run to its end.
 //!
 //! ```no_run
 //! use twentyfirst_client::AgentClient;
@@ -6,44 +6,45 @@
 //! # async fn example() -> Result<(), twentyfirst_client::Error> {
 //! let client = AgentClient::from_env()?;
 //! let mut run = client.run("my-agent", "Find bugs in /src").await?;
-//! println!("{}", run.text().await?);
-//! client.sandboxes().delete(run.sandbox_id()).await?;
-//! # Ok(())
+//! let text = run.text().await;
+//! let deleted = client.sandboxes().delete(run.sandbox_id()).await; // in any case: a sandbox costs money
+//! println!("{}", text?);
+//! deleted
 //! # }
 //! ```
 //!
 //! The [`guide`] continues from here: sessions, failures, costs, web backends, tests, and the JavaScript SDK's snippets in Rust.
 //!
-//! A method of the client returns a [`Call`]: complete it with the setters of its operation, and await it. Every call is
-//! available at three levels:
+//! # Calls
+//! A method of the client returns a [`Call`]. Set its options, then await it. Every call is available at three levels:
 //!
 //! - a method for everyday use: `client.sandboxes().exec(&sandbox, "ls").cwd("/srv").await?` or, for several calls on one
 //!   sandbox, `client.sandbox(id).exec("ls").await?`;
-//! - the operation, to keep it, store it or send it in another way: `client.execute(&Exec::new(&sandbox, "ls").cwd("/srv"))`. It
-//!   is one of [`protocol`] or one of your own;
+//! - the operation as a value, one of [`protocol`] or your own: `client.execute(&Exec::new(&sandbox, "ls").cwd("/srv"))`;
 //! - any request: [`AgentClient::send`].
+//!
+//! Requests that are safe to repeat are retried, and every request has time limits. Set both for a client or for one call with
+//! [`AgentClient::with_options`]. No task continues after a call: dropping a future or a stream closes its connection at once and
+//! sends nothing.
 //!
 //! The root of the crate has the types that nearly every program names. All other types of the protocol have a single path in
 //! [`protocol`], such as [`protocol::sandboxes::CreateSandbox`].
 //!
-//! Files and directories are transferred between a disk and a sandbox ([`transfer`]), a command may outlive its call
-//! ([`Process`]), and an answer can be read as a value of a type (`json`, with the feature `schemars`).
-//!
+//! # Runs
 //! A run survives its connection: see [`Run`], and [`FollowPolicy`] for the ways to follow it. [`Run::outcome`] returns its end
 //! and its cost, and [`Run::cancel`] ends it. Store a [`Session`] to continue a conversation, and a [`RunRef`] to follow or
 //! cancel a run from another process: see [`Threads::follow`]. [`Call::in_background`] starts a run without reading its answer.
 //!
-//! [Spawn](SandboxHandle::spawn) a command that takes longer than a call. The [`Process`] can be followed, waited for, killed and
-//! given input, also from another process.
+//! An answer can be read as a value of a type: `json`, with the feature `schemars`. With the feature `tracing` each run, operation
+//! and attempt has a span, and with the feature `metrics` runs are measured: see the module `telemetry`.
 //!
-//! Failed exchanges are retried if that is safe, and every part of them has a time limit. Set both for a client or for one call
-//! with [`AgentClient::with_options`]. With the feature `tracing` each run, operation and attempt has a span, and with the
-//! feature `metrics` runs are measured: see the module `telemetry`.
+//! # Sandboxes
+//! [`transfer`] copies files and directories between a disk and a sandbox. [`spawn`](SandboxHandle::spawn) starts a command that
+//! takes longer than a call. Its [`Process`] can be followed, waited for, killed and given input, also from another process.
 //!
-//! A program that must not have a key can use tokens, which the client fetches and renews: [`AgentClientBuilder::token_url`]. The
-//! routes of a web server whose browsers chat through it, or get their tokens from it, are in [`backend`].
-//!
-//! No task continues after a call: dropping a future or a stream closes its connection at once and sends nothing.
+//! # Browsers
+//! The routes of a web server whose browsers chat through it, or get their tokens from it, are in [`backend`]. A program that must
+//! not have a key can use tokens, which the client fetches and renews: [`AgentClientBuilder::token_url`].
 //!
 //! # Features
 //! | feature | adds |
@@ -53,14 +54,14 @@
 //! | `blocking` | the client without async, over ureq and threads: the module `blocking` |
 //! | `reqwest` | requests over your `reqwest::Client`: `transport::ReqwestTransport` |
 //! | `axum` | responses and extractors for routes of axum: [`backend`](backend#in-axum) |
-//! | `redis` | logs of answers in Redis or Valkey: [`run_log`] |
+//! | `redis` | run logs in Redis or Valkey: [`run_log`] |
 //! | `schemars` | answers as values of a type, by its JSON Schema |
-//! | `cassette` | exchanges recorded to a file and replayed: the module `cassette` |
+//! | `cassette` | exchanges recorded to a file and played back: the module `cassette` |
 //! | `tracing`, `metrics` | spans and metrics: the module `telemetry` |
 //!
-//! Without default features there is no hyper, no rustls and no tokio. The client then needs a [`transport`] and a runtime of
-//! yours: see [`AgentClientBuilder::transport`] and [`AgentClientBuilder::runtime`], and the example `own_transport`. The feature
-//! `blocking` provides ones without an async runtime.
+//! Without default features there is no hyper, no rustls and no tokio. The client then needs your own [`transport`] and runtime: see
+//! [`AgentClientBuilder::transport`], [`AgentClientBuilder::runtime`] and the example `own_transport`. The feature `blocking` brings
+//! both, without an async runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

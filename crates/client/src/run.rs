@@ -57,7 +57,9 @@ use crate::telemetry::Watch;
 ///     }
 /// }
 /// let outcome = run.outcome().await;
-/// println!("{}: {:?} US dollars", outcome.end, outcome.usage.total_cost_usd);
+/// if let Some(dollars) = outcome.usage.total_cost_usd {
+///     println!("{outcome}: ${dollars:.4}");
+/// }
 /// # Ok(())
 /// # }
 /// ```

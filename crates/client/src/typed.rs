@@ -32,7 +32,10 @@ impl Call<StartRun, Run> {
     ///
     /// # async fn example(client: AgentClient) -> Result<(), twentyfirst_client::Error> {
     /// let typed = client.threads().run("my-agent", "How many bugs are in /src?").json::<Report>().await?;
-    /// println!("{} bugs for {:?} US dollars", typed.value.bugs, typed.usage().total_cost_usd);
+    /// println!("{} bugs", typed.value.bugs);
+    /// if let Some(dollars) = typed.usage().total_cost_usd {
+    ///     println!("This took ${dollars:.4}.");
+    /// }
     /// # Ok(())
     /// # }
     /// ```

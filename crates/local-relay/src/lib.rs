@@ -1,8 +1,8 @@
 //! A relay on loopback, for tests and offline work with 21st Agents clients.
 //!
 //! [`LocalRelay`] is a real HTTP server with the relay's routes, responses and errors. Its sandboxes are temporary directories with
-//! real processes, and its agents are your closures or scripts. It needs no key, no network, and no async runtime from the caller.
-//! Dropping it ends its processes and removes its files.
+//! real processes, and its agents are your closures or scripts. It needs no key and no network, and starts its own async
+//! runtime. Dropping it ends its processes and removes its files.
 //!
 //! ```
 //! use twentyfirst_local_relay::{Agent, LocalRelay, Run};
@@ -21,8 +21,8 @@
 //! ```
 //!
 //! # Isolation of commands
-//! Commands run in Linux namespaces, made with util-linux. A command can read the system, writes only the files of its sandbox, and has
-//! no rights outside, even if the relay runs as root. It uses the network of this machine, including everything that listens on
+//! Commands run in Linux namespaces, made with util-linux. A command can read the system, can write only the files of its sandbox, and
+//! has no rights outside, even if the relay runs as root. It can use the network of this machine, including everything that listens on
 //! loopback. The table at [`Isolation`] has the details.
 //!
 //! Without namespaces, commands are unconfined, or refused if the relay runs as root. [`LocalRelay::isolation`] returns the mode in use,
@@ -30,7 +30,8 @@
 //!
 //! # Testing failures
 //! A [`Fault`] makes one thing go wrong on purpose: it cuts connections, silences streams, refuses requests, sends malformed events,
-//! kills runs or keeps them from being stored. Add it to the builder or to the running relay. [`Fault::struck`] counts its strikes.
+//! kills runs or keeps them from being stored. Add it to the builder or to the running relay. [`Fault::struck`] returns how often it
+//! has struck.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -58,14 +59,15 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # Differences from the relay
+//! # Differences from the real relay
 //! - There is no billing, no provider and no model. The provider of a sandbox is `local`, and a sandbox does not contain the relay's own
 //!   files (`.env` and others).
-//! - The reader that started a run stores it, even after it has left. At the relay, a joined reader can be faster, and then only the end
-//!   is stored: see [`Fault::joined_reader_stores`].
+//! - The reader that started a run stores its answer, even after it has left. At the real relay, a reader that joined later can be
+//!   faster, and then only the end of the answer is stored: see [`Fault::joined_reader_stores`].
 //! - Nothing goes wrong without a [`Fault`].
 //! - An agent waits for a reader that is more than 8 MiB behind.
-//! - The values of credentials are dropped at once. Vaults can be managed, and runs check that they exist but do not use them.
+//! - The values of credentials are dropped at once. Vaults can be managed. A run with a vault that does not exist is refused; the
+//!   vaults of a run are not used.
 //! - Only web pages of this machine have access: see [`LocalRelayBuilder::allow_origin`].
 //! - Delays are short: see [`LocalRelayBuilder::done_delay`], [`LocalRelayBuilder::hold_back`] and [`Agent::start_up`].
 

@@ -1,7 +1,7 @@
 //! Requests, responses, errors and the UI message stream of 21st Agents, without IO.
 //!
 //! The crate opens no socket, reads no clock, draws no random number and starts no task: you bring the HTTP client, async or not.
-//! It works in both directions, so a server can speak with the same types.
+//! It works in both directions: a server can use the same types.
 //!
 //! # One request
 //!
@@ -25,8 +25,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`StreamingOperation`] decides by the response head and leaves the body open. An [`UploadOperation`] sends a body that is
-//! not held in memory.
+//! A [`StreamingOperation`] decodes the response head and leaves the body to you. An [`UploadOperation`] sends a body that is not
+//! held in memory.
 //!
 //! # Several requests
 //!
@@ -44,13 +44,13 @@
 //!            └────── ui::Decoder ──────────────┘
 //! ```
 //!
-//! Each of these machines is usable alone: see [`sse`] and [`ui`].
+//! Each of these machines can be used alone: see [`sse`] and [`ui`].
 //!
 //! # Recording and replay
 //!
-//! A [`run_log`] records the answer of a run. Readers replay it from its start on any server, even after the server that recorded
-//! it is gone. The module defines the entries and their codec, the rules for writers and the behaviour of readers, for any store
-//! that can append and read.
+//! A run log records the answer of a run. Readers replay it from its start on any instance of a server, even after the instance that
+//! recorded it is gone. The module [`run_log`] defines the entries and their codec, the rules for writers and the behaviour of readers,
+//! for any store that can append and read.
 //!
 //! # Modules
 //!
@@ -62,7 +62,7 @@
 //! | [`tokens`] | `/v1/tokens` |
 //! | [`vaults`] | `/v1/mcp/vaults` |
 //!
-//! [`browser`] reads the bodies that browsers send to a server between them and the relay.
+//! [`browser`] reads the bodies that browsers send to your server.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(

@@ -1,7 +1,8 @@
-//! Stores for the run log of 21st Agents. A run log keeps the answers of agents, so that any server can replay them.
+//! Stores for the run log of 21st Agents. A run log keeps the answers of agents, so that any instance of a server can replay them from
+//! their start.
 //!
 //! [`twentyfirst_protocol::run_log`] defines the content of a log and the rules for its writers. A store does not know these rules: it
-//! appends bytes at a position if the log has nothing above it, and reads them.
+//! appends an entry at a position, if the position is above all others in the log, and reads entries.
 //!
 //! ```text
 //!   instance 1 ── append 1-0, 1-1, 1-2 … ──►┌─────────────┐──► read after 1-2, wait ── instance 2 ──► a browser

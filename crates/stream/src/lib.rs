@@ -1,9 +1,11 @@
 //! Turns any body, stream of bytes or reader into the events, chunks and messages of an agent run.
 //!
-//! The adapters are [`Stream`](futures_core::Stream)s around a body: [`SseEvents`] gives the events of an event stream, [`UiChunks`] the chunks of a UI message
-//! stream, [`UiMessages`] the message that they describe. [`BodyStreamExt`] has a method for each on every [`http_body::Body`]; [`from_stream`]
-//! makes a body of a stream of bytes, [`from_reader`] of a file. They need no runtime, start no task and hold
-//! at most one piece of the body, one unfinished event and the message. `twentyfirst-protocol` does the decoding.
+//! The adapters are [`Stream`](futures_core::Stream)s around a body: [`SseEvents`] gives the events of an event stream, [`UiChunks`] the
+//! chunks of a UI message stream, and [`UiMessages`] the message after each change. [`BodyStreamExt`] has a method for each on every
+//! [`http_body::Body`]. [`from_stream`] makes a body of a stream of bytes, and [`from_reader`] one of an [`io::Read`](std::io::Read).
+//!
+//! The adapters need no runtime and start no task. They hold at most one piece of the body, one unfinished event and the message.
+//! `twentyfirst-protocol` does the decoding.
 //!
 //! ```text
 //! Stream of bytes ── from_stream() ─┐
@@ -11,7 +13,7 @@
 //!                                    ▼
 //!                            http_body::Body ── sse_events() ──▶ SseEvents:  Event, Event, …
 //!                                            ── ui_chunks() ───▶ UiChunks:   Chunk, Chunk, … and then an End
-//!                                            ── ui_messages() ─▶ UiMessages: the message, the message with more in it, … and then an End
+//!                                            ── ui_messages() ─▶ UiMessages: the message, the longer message, … and then an End
 //! ```
 //!
 //! ```
@@ -20,13 +22,13 @@
 //! use twentyfirst_stream::protocol::ui::{Chunk, End, Joiner};
 //! use twentyfirst_stream::{BodyStreamExt, StreamError};
 //!
-//! /// Reads all the text of an answer, and says whether that is all of it.
+//! /// Reads the text of an answer, and returns whether the answer is complete.
 //! async fn text<B>(body: B) -> Result<(String, bool), StreamError<B::Error>>
 //! where
 //!     B: http_body::Body + Unpin,
 //! {
 //!     let mut chunks = body.ui_chunks();
-//!     // A character outside of the BMP can be cut in two between two deltas.
+//!     // A character outside of the BMP can be cut in two, half in one delta and half in the next.
 //!     let mut joiner = Joiner::new();
 //!     let mut text = String::new();
 //!     while let Some(chunk) = chunks.next().await {

@@ -1,8 +1,8 @@
 //! HTTP transports for the 21st Agents client, each a tower service: hyper and rustls, or one of your own.
 //!
-//! It sends requests and returns responses without interpreting them. Which request to send, whether to
-//! retry it and how long to wait is decided by the client, which needs one fact about every
-//! failure: [whether the request may have been sent](Error::maybe_sent).
+//! A transport sends requests and returns responses without interpreting them. The client decides which request to send, whether to
+//! retry it and how long to wait. It needs one fact about every failure: [whether the request may have been
+//! sent](Error::maybe_sent).
 //!
 //! ```text
 //!                    what a client holds
@@ -50,7 +50,7 @@
 //! # }
 //! ```
 //!
-//! And tower's layers go around any of them:
+//! Tower's layers fit around any of them:
 //!
 //! ```
 //! use http::{HeaderValue, Request};
@@ -74,17 +74,17 @@
 //! [`Transport`] of your own, its time limits, and bodies.
 //!
 //! - `http`, on by default: `HttpTransport`, over hyper, rustls and tokio.
-//! - `reqwest`: `ReqwestTransport`, over a `reqwest::Client` of yours.
-//! - `tokio`: `TokioRuntime`. `http` and `reqwest` bring it.
-//! - `ureq`: `UreqTransport`, over ureq and rustls on threads, for programs without an async runtime; it brings `threads`.
+//! - `reqwest`: `ReqwestTransport`, over your `reqwest::Client`.
+//! - `tokio`: `TokioRuntime`. `http` and `reqwest` enable it.
+//! - `ureq`: `UreqTransport`, over ureq and rustls on threads, for programs without an async runtime. It enables `threads`.
 //! - `threads`: `ThreadRuntime`.
 //! - `tracing`: `WithTracing`, a span for each exchange.
-//! - `cassette`: the module `cassette`, which records exchanges and plays them.
+//! - `cassette`: the module `cassette`, which records exchanges to a file and plays them back.
 //!
 //! # What it does not do
-//! Redirects are never followed (see `ReqwestTransport` for the setting that its client needs), nothing is retried once a byte of it may
-//! have been sent, and there are no cookies and no decompression. Printed and logged text never shows a header, a body, a query, a key
-//! or a password.
+//! A transport follows no redirect (`ReqwestTransport` needs a setting for that), never sends a request again once a byte of it may have
+//! been sent, keeps no cookies and decompresses nothing. Printed and logged text never shows a header, a body, a query, a key or a
+//! password.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

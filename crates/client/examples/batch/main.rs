@@ -1,22 +1,21 @@
-//! A list of prompts, answered over a number of sandboxes, with the results in a file of JSON Lines.
+//! A list of prompts, answered in several sandboxes, with the results in a file of JSON Lines.
 //!
 //! ```text
 //! cargo run --example batch -- crates/client/examples/batch/prompts.txt results.jsonl     # commands, on a local relay
 //! API_KEY_21ST=… AGENT_SLUG=… cargo run --example batch -- --sandboxes 20 --at-once 40 prompts.txt results.jsonl
 //! ```
 //!
-//! Each line of `prompts.txt` is a prompt, and is asked in a thread of its own. Each line of `results.jsonl` tells what became of one:
-//! [`Line`].
+//! Each line of `prompts.txt` is a prompt, and is asked in its own thread. Each line of `results.jsonl` is the result of one: [`Line`].
 //!
-//! - A prompt that fails stops no other. The exit code is 0 if all have an answer, else 1.
-//! - Started again with the same files, it asks only what has no answer yet.
-//! - The sandboxes are deleted at the end, and on Ctrl-C. After `kill -9` the relay deletes them when their time is over: [`SANDBOX_LIFE`].
-//! - The client retries what can be repeated, and waits for an answer whose connection breaks off.
+//! - A prompt that fails does not stop the others. The exit code is 0 if all have an answer, else 1.
+//! - Started again with the same files, it asks only the prompts without an answer.
+//! - It deletes the sandboxes at the end, and on Ctrl-C. After `kill -9`, the relay deletes them when their time is over: [`SANDBOX_LIFE`].
+//! - The client retries requests that are safe to repeat, and follows a run whose connection breaks off.
 //!
 //! # Length
-//! 192 lines of code; with `@21st-sdk/node` 269: `interop/programs/batch.mjs`. Both as their formatters make them, without comments and
-//! empty lines; and without the local relay, which only the examples start. That client tells neither status nor code of an error, repeats
-//! nothing and reads no answer, so the program does.
+//! 192 lines of code; with `@21st-sdk/node` 269: `interop/programs/batch.mjs`. Both are formatted by their formatters, and counted without
+//! comments, empty lines and the start of the local relay. The Node client gives neither the status nor the code of an error, retries
+//! nothing and reads no answer, so the Node program does all that.
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "it is shared with other examples")]
@@ -42,10 +41,10 @@ use twentyfirst_client::{AgentClient, RunRef, Sandbox};
 
 use self::progress::Progress;
 
-/// How long a sandbox lives at most.
+/// The longest life of a sandbox.
 const SANDBOX_LIFE: Duration = Duration::from_secs(4 * 3600);
 
-/// What became of a prompt.
+/// The result of a prompt.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
@@ -53,11 +52,11 @@ struct Line {
     prompt: String,
     text: Option<String>,
     usage: Usage,
-    /// Where it was asked.
+    /// The run that answered it; `null` if none started.
     run: Option<RunRef>,
-    /// `null` where there is an answer.
+    /// `null` if there is an answer.
     error: Option<String>,
-    /// What the relay refused it with.
+    /// The status with which the relay refused to start the run.
     status: Option<u16>,
     code: Option<String>,
 }
@@ -92,13 +91,14 @@ pub(crate) async fn batch(mut arguments: Arguments) -> Result<(), Box<dyn Error>
         .iter()
         .map(|sandbox| client.sandboxes().delete(sandbox));
     let deleted = join_all(deleted).await.into_iter().filter_map(or_print);
-    if deleted.count() < sandboxes.len() || written? < left.len() {
+    // Not `||`: an error of writing is returned even if a sandbox could not be deleted.
+    if (deleted.count() < sandboxes.len()) | (written? < left.len()) {
         return Err("not all went well: start again to ask what has no answer".into());
     }
     Ok(())
 }
 
-/// The file of results, and which prompts have an answer there.
+/// Opens the file of results. Returns it, and the prompts that have an answer there.
 fn open(path: &str) -> Result<(File, HashMap<usize, String>), Box<dyn Error>> {
     let mut options = File::options();
     let mut file = options.create(true).read(true).append(true).open(path)?;
@@ -106,7 +106,7 @@ fn open(path: &str) -> Result<(File, HashMap<usize, String>), Box<dyn Error>> {
     file.try_lock()?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
-    // What was killed may have begun a line.
+    // A killed process may have left an incomplete line.
     text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
     file.set_len(text.len() as u64)?;
     let lines: Result<Vec<Line>, _> = text.lines().map(serde_json::from_str).collect();
@@ -117,7 +117,7 @@ fn open(path: &str) -> Result<(File, HashMap<usize, String>), Box<dyn Error>> {
     ))
 }
 
-/// Writes what becomes of the prompts, and returns how many have an answer.
+/// Writes the results as they come, and returns how many prompts have an answer.
 async fn write(
     lines: impl Stream<Item = Line>,
     mut file: File,

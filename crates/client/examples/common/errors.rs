@@ -1,9 +1,9 @@
-//! How an example tells what went wrong.
+//! Prints the error with which an example ends.
 
 use std::error::Error;
 use std::process::ExitCode;
 
-/// The end of an example: 0, or the error printed and 1.
+/// Returns the exit code of an example: 0, or 1 after printing the error.
 pub(crate) fn exit_code(result: Result<(), Box<dyn Error>>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

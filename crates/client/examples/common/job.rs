@@ -1,4 +1,4 @@
-//! What the quickstart does in its sandbox.
+//! The job of the quickstart in its sandbox.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use twentyfirst_client::{AgentClient, SandboxId};
 
 use crate::common::print_chunk;
 
-/// A command, a thread, a run, and what is stored of it.
+/// Runs a command and the agent, and prints what the relay has stored of the run.
 pub(crate) async fn work(
     client: &AgentClient,
     agent: &str,
@@ -15,7 +15,7 @@ pub(crate) async fn work(
 ) -> Result<(), Box<dyn Error>> {
     let output = client.sandboxes().exec(sandbox_id, "ls /home/user").await?;
     println!(
-        "`ls /home/user` ended with {}:\n{}",
+        "`ls /home/user` exited with {}:\n{}",
         output.exit_code, output.stdout
     );
 

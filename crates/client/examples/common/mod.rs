@@ -1,4 +1,4 @@
-//! What the examples share: a client, with or without a key, and how a run is shown.
+//! Shared by the examples: a client, with or without a key, and the printing of a run.
 
 pub(crate) mod errors;
 
@@ -12,21 +12,21 @@ use twentyfirst_local_relay::LocalRelay;
 
 pub(crate) use self::errors::exit_code;
 
-/// A client, the slug of an agent, and the local relay that has to live as long as they are used.
+/// A client, the slug of an agent, and the local relay, if there is one.
 pub(crate) struct Setup {
     pub(crate) client: AgentClient,
     pub(crate) agent: String,
-    /// Stops when it is dropped.
+    /// Stops when it is dropped, so it has to live as long as the client.
     pub(crate) _relay: Option<LocalRelay>,
 }
 
-/// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, else one in this process.
+/// Connects to the real relay with `API_KEY_21ST` and `AGENT_SLUG`, or else to a local relay in this process.
 pub(crate) fn connect(
     builder: impl FnOnce() -> AgentClientBuilder,
 ) -> Result<Setup, Box<dyn Error>> {
     if env::var_os("API_KEY_21ST").is_some() {
         let agent = env::var("AGENT_SLUG")
-            .map_err(|_| "API_KEY_21ST is set, and AGENT_SLUG is to name an agent")?;
+            .map_err(|_| "AGENT_SLUG is not set: with API_KEY_21ST it has to name an agent")?;
         return Ok(Setup {
             client: builder().env().build()?,
             agent,
@@ -48,7 +48,7 @@ pub(crate) fn connect(
     })
 }
 
-/// Prints a chunk: text as it is, tool calls and their output set apart.
+/// Prints a chunk: text as it is, tool calls and their output in a frame.
 pub(crate) fn print_chunk(chunk: &Chunk<'_>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match chunk {
@@ -85,7 +85,7 @@ fn json<'a>(value: Option<&'a RawJson<'_>>) -> &'a str {
     value.map_or("", RawJson::get)
 }
 
-/// The output of a command as a terminal shows it; anything else as JSON.
+/// Returns the output of a command as a terminal shows it, text as it is, and anything else as JSON.
 fn readable(output: Option<&RawJson<'_>>) -> String {
     #[derive(serde::Deserialize)]
     struct Streams {

@@ -1,11 +1,11 @@
-//! How far a program is, in one line.
+//! The progress of a program, in one line.
 
 use std::io::{IsTerminal, Write};
 
-/// How many characters the bar is long.
+/// The length of the bar, in characters.
 const LENGTH: usize = 30;
 
-/// A line of the terminal that is written anew; elsewhere, such as in a file, a line for every so many that are done.
+/// In a terminal, a line that is overwritten. Elsewhere, such as in a file, a new line after every `every` jobs.
 pub(crate) struct Progress {
     every: usize,
     shown: Option<usize>,
@@ -25,7 +25,7 @@ impl Progress {
         let line =
             format!("{bar} {done} done, {under_way} under way, {waiting} waiting, ${cost:.4}");
         let mut out = std::io::stdout().lock();
-        // Nobody may be there to see it.
+        // Standard output may be closed: the work goes on.
         let _ = if out.is_terminal() {
             let end = if done == all { "\n" } else { "" };
             write!(out, "\r{line}\u{1b}[K{end}")

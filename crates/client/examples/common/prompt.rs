@@ -1,4 +1,4 @@
-/// The arguments of the program as lines of a prompt, or this one where there are none.
+/// Returns the arguments of the program as the lines of a prompt, or `default` if there are none.
 pub(crate) fn prompt(default: &str) -> String {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.join("\n") {

@@ -11,37 +11,38 @@
 //!
 //! | | |
 //! |---|---|
-//! | `POST /reviews` | 202 and the [`Review`] when the agent has been asked |
-//! | `GET /reviews/{id}` | the [`Review`]: its status, answer and usage; `error` is `null` where all is well |
+//! | `POST /reviews` | 202 and the [`Review`] when the run has started |
+//! | `GET /reviews/{id}` | the [`Review`]: its status, answer and usage; `error` is `null` if nothing failed |
 //! | `DELETE /reviews/{id}` | cancels: 202 and the [`Review`], which is `cancelled` a moment later |
 //!
 //! # What survives
-//! The reviews are kept in SQLite (`--database`, else `reviews.db`). What names a run, its sandbox, its thread and the id of its turn, is
-//! there before the run is sent. So after `kill -9` each run is followed again, and none is started twice; what had not come so far fails. A
-//! sandbox is deleted when its review is over, if need be after the next start, and at the latest when its time is over: [`LONGEST`].
+//! The reviews are stored in SQLite (`--database`, else `reviews.db`). The names of a run, which are its sandbox, its thread and the id of
+//! its turn, are stored before the run starts. So after `kill -9`, each run is followed again and none is started twice. A review whose
+//! run had no names yet fails. A sandbox is deleted when its review is over, perhaps after the next start, and at the latest when its time is
+//! over: [`LONGEST`].
 //!
 //! # Refusals
-//! A status, and `{"error": message}`:
+//! A refusal has a status and the body `{"error": message}`:
 //!
 //! | status | |
 //! |---|---|
 //! | 400, 415, 422 | the body cannot be read, the repository is no URL, or `git clone` failed; the relay's own 400 and 422 |
 //! | 402 | the relay says that a budget is spent |
-//! | 404, 410 | there is no such review, or at the relay no such agent |
-//! | 409 | a review that is still being started cannot be cancelled; the relay's own 409 |
+//! | 404, 410 | there is no such review, or the relay has no such agent |
+//! | 409 | a review that is still starting cannot be cancelled; the relay's own 409 |
 //! | 413 | the question is too long: [`LONGEST_QUESTION`]; the relay's own 413 |
-//! | 429 | so many reviews are under way: `--at-once`; the relay's own 429; both with `retry-after` |
+//! | 429 | too many reviews are under way: `--at-once`; the relay's own 429; both with `retry-after` |
 //! | 500 | the database failed |
 //! | 502 | the relay failed, cannot be reached, or does not accept this server's key |
 //! | 503 | the relay is not available, with `retry-after` if it names one |
 //! | 504 | the relay did not respond in time |
 //!
-//! Those of the relay are what [`Refusal`] makes of an error of the client; the whole table is there.
+//! [`Refusal`] makes those of the relay from an error of the client; its documentation has the whole table.
 //!
 //! # Length
-//! 313 lines of code; with `@21st-sdk/node` 367: `interop/programs/review_service.mjs`. Both as their formatters make them, without
-//! comments and empty lines; and without the local relay, which only the examples start. What the client has here, and that one lacks: statuses
-//! and codes, repeating, following a run to its end, cancelling one run and no other, and what a browser may know of an error.
+//! 313 lines of code; with `@21st-sdk/node` 367: `interop/programs/review_service.mjs`. Both are formatted by their formatters, and counted
+//! without comments, empty lines and the start of the local relay. The Node client lacks statuses and codes of errors, retries, following a
+//! run to its end, cancelling one run and no other, and refusals that show only what a browser may know.
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "it is shared with other examples")]
@@ -68,10 +69,10 @@ use twentyfirst_client::{
 
 use self::reviews::{Review, Reviews};
 
-/// How long a review takes at most; its sandbox does not live longer.
+/// The longest time of a review, and the longest life of its sandbox.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
-/// How many bytes a question has at most.
+/// The longest question, in bytes.
 const LONGEST_QUESTION: usize = 4000;
 
 #[tokio::main]
@@ -84,9 +85,9 @@ struct Service {
     client: AgentClient,
     agent: String,
     reviews: Reviews,
-    /// How many reviews are under way at once, at most.
+    /// The most reviews under way at once.
     at_once: u32,
-    /// What a review costs at most, in US dollars.
+    /// The most that a review may cost, in US dollars.
     budget: f64,
 }
 
@@ -95,7 +96,7 @@ pub(crate) async fn serve(mut arguments: Arguments) -> Result<(), Box<dyn StdErr
     let budget = arguments.opt_value_from_str("--budget")?.unwrap_or(1.0);
     let port: u16 = arguments.opt_value_from_str("--port")?.unwrap_or(0);
     let database: Option<String> = arguments.opt_value_from_str("--database")?;
-    // Who waits for a response is told to come back rather than kept.
+    // If the relay asks for a longer wait, the caller gets 429 with `retry-after` at once.
     let retry = RetryPolicy::standard().longest_retry_after(Duration::from_secs(2));
     let options = CallOptions::new()
         .retry(retry)
@@ -133,7 +134,7 @@ async fn create(
     State(service): App,
     Json(wanted): Json<Wanted>,
 ) -> Result<impl IntoResponse, Failure> {
-    // A task: it goes on where the one who asks has left.
+    // A task of its own: the review starts even if the caller disconnects.
     let review = tokio::spawn(service.start(wanted)).await??;
     Ok((StatusCode::ACCEPTED, Json(review)))
 }
@@ -155,7 +156,7 @@ async fn cancel(State(service): App, Path(id): Path<String>) -> Result<impl Into
 }
 
 impl Service {
-    /// Asks the agent, and sees to the review from then on.
+    /// Starts a review, and a task that finishes it.
     async fn start(self: Arc<Self>, wanted: Wanted) -> Result<Review, Failure> {
         wanted.check()?;
         let mut review = self
@@ -169,7 +170,7 @@ impl Service {
         asked.map(|()| review)
     }
 
-    /// Has the agent asked. What it takes to find the run again is kept before it is sent.
+    /// Starts the run of a review. Its names are stored before it is sent, so that a restart finds it again.
     async fn ask(&self, review: &mut Review) -> Result<(), Failure> {
         let create = self.client.sandboxes().create(&self.agent).timeout(LONGEST);
         let id = review.sandbox.insert(create.await?.id).clone();
@@ -187,7 +188,7 @@ impl Service {
         Ok(self.reviews.keep(review)?)
     }
 
-    /// Sees to a review that has begun, perhaps before a restart. What fails is tried again after the next.
+    /// Finishes a review, which may have begun before a restart. If that fails, the next restart tries again.
     async fn see_to(self: Arc<Self>, review: Review) {
         if let Err(Failure(failure)) = self.finish(review).await {
             common::errors::print_error(&*failure);
@@ -221,7 +222,7 @@ impl Wanted {
         let url = self.repository.parse::<http::Uri>();
         if !url.is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https"))) {
             return Err(Refusal::bad_request(
-                "the repository has to be a URL of HTTP",
+                "the repository has to be an http or https URL",
             ));
         }
         if self.question.trim().is_empty() {
@@ -235,7 +236,7 @@ impl Wanted {
     }
 }
 
-/// Why there is no review: a refusal, an error of the client, or one of the database.
+/// The reason why there is no review: a refusal, or an error of the client or of the database.
 struct Failure(Box<dyn StdError + Send + Sync>);
 
 impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Failure {

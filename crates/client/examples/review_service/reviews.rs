@@ -1,4 +1,4 @@
-//! What the service keeps.
+//! The database of the service.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use twentyfirst_client::{RunRef, SandboxId};
 
 use super::Failure;
 
-/// A review, as it is kept and shown.
+/// A review, as it is stored and shown.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Review {
-    /// The id of its turn, too.
+    /// Also the id of its turn.
     pub(crate) id: String,
     pub(crate) repository: String,
     pub(crate) question: String,
@@ -26,7 +26,7 @@ pub(crate) struct Review {
     pub(crate) usage: Usage,
     pub(crate) error: Option<String>,
     pub(crate) run: Option<RunRef>,
-    /// Until it is deleted.
+    /// `None` after it was deleted.
     pub(crate) sandbox: Option<SandboxId>,
 }
 
@@ -41,7 +41,7 @@ impl Review {
     }
 }
 
-/// The reviews, in a file that no other process has. Each call takes milliseconds, so none needs a thread of its own.
+/// The reviews, in a file that only this process opens. Each call takes milliseconds, so it may block its task.
 pub(crate) struct Reviews(Mutex<Connection>);
 
 const TABLE: &str = "
@@ -52,7 +52,7 @@ const TABLE: &str = "
     COMMIT;
 ";
 
-/// Which reviews are not over.
+/// The condition for reviews that are not over.
 const OPEN: &str = "review ->> 'status' IN ('starting', 'running')";
 
 impl Reviews {
@@ -62,7 +62,7 @@ impl Reviews {
         Ok(Self(Mutex::new(connection)))
     }
 
-    /// Makes a new review, where there is room.
+    /// Creates a review, unless `room` reviews are already under way.
     pub(crate) fn begin(
         &self,
         repository: String,
@@ -109,7 +109,7 @@ impl Reviews {
         Ok(review.ok_or_else(|| Refusal::not_found("there is no such review"))?)
     }
 
-    /// Those that are not over, and those whose sandbox may be there still.
+    /// Returns the reviews that are not over, and those whose sandbox may still exist.
     pub(crate) fn unfinished(&self) -> rusqlite::Result<Vec<Review>> {
         let query =
             format!("SELECT review FROM reviews WHERE {OPEN} OR review ->> 'sandbox' IS NOT NULL");

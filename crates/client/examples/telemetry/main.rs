@@ -5,9 +5,9 @@
 //! cargo run -p twentyfirst-client --example telemetry --features tracing,metrics -- serve
 //! ```
 //!
-//! It plays runs of four agents against a local relay and prints each span when it has ended: those of the tools above the one of their
-//! run. Then it prints the metrics as Prometheus reads them. With `serve` it goes on until Ctrl-C, with the metrics on a page. It needs no
-//! key. How spans are exported over OTLP is in the documentation of the module `telemetry`.
+//! It plays four runs of three agents against a local relay, and prints each span when it ends: the spans of tools come before the span of
+//! their run. Then it prints the metrics as Prometheus reads them. With `serve`, it goes on until Ctrl-C and serves the metrics on a page. It
+//! needs no key. The documentation of the module `telemetry` shows how to export spans over OTLP.
 
 mod spans;
 
@@ -78,7 +78,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Four runs at once: one uses tools, one is cut and followed, one fails, and one is left.
+/// Plays four runs at once: one uses tools, one is cut and followed, one fails, and one is dropped.
 async fn play(client: &AgentClient) {
     let run = async |agent: &str, prompt: &str| {
         let started = client.threads().run(agent, prompt).await;

@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 pub(crate) struct Printer;
 
-/// What is known of a span.
+/// The recorded fields of a span.
 struct Seen {
     begun: Instant,
     fields: BTreeMap<&'static str, String>,

@@ -1,4 +1,4 @@
-//! An agent for the local relay, with something of everything that a page has to show.
+//! An agent for the local relay, whose answers have everything that the page can show.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use serde_json::json;
 use twentyfirst_client::protocol::threads::Usage;
 use twentyfirst_local_relay::{Agent, Run, RunResult};
 
-/// Runs the lines that begin with `$`, and then talks for some seconds. A line that begins with `!` and a space makes the run
-/// fail.
+/// Creates an agent that runs the lines that begin with `$`, and then talks for some seconds. A line that begins with `!` and a space makes
+/// the run fail.
 pub(crate) fn assistant() -> Agent {
     Agent::new(answer)
         .name("Assistant")
@@ -59,7 +59,7 @@ let app = Router::new()
 
 Lines that begin with a dollar sign run in the sandbox of this chat; try `$ ls -la`."#;
 
-/// A local agent costs nothing. This one pretends, for the page to have something to show.
+/// Returns an invented usage, so that the page has a cost to show. A local agent costs nothing.
 fn usage(text: &str, commands: usize) -> Usage {
     let mut usage = Usage::default();
     let input = 400 + text.len() as u64 / 4;

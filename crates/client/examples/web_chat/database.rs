@@ -1,4 +1,4 @@
-//! What the server keeps: whose chat it is, where it takes place, what the relay does not store of it, and what it has cost.
+//! The database of the server: the user, the session and the costs of each chat, and the turns that the relay does not store.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use twentyfirst_client::{SandboxId, Session, UiMessage};
 use crate::common::errors::print_error;
 use crate::users::User;
 
-/// The tables. Each call takes microseconds, so none needs a thread of its own.
+/// The database. Each call takes microseconds, so it may block its task.
 pub(crate) struct Database(Mutex<Connection>);
 
 const TABLES: &str = "
@@ -53,19 +53,19 @@ pub(crate) struct Turn {
 impl Database {
     pub(crate) fn open(path: &str) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
-        // Other processes may have it open.
+        // Other instances may write to it.
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch(TABLES)?;
         Ok(Self(Mutex::new(connection)))
     }
 
-    /// An id that nobody guesses.
+    /// Returns an id that nobody can guess.
     pub(crate) fn random_id(&self) -> Result<String, Refusal> {
         let query = "SELECT lower(hex(randomblob(16)))";
         self.with(|connection| connection.query_row(query, (), |row| row.get(0)))
     }
 
-    /// The session of a chat; a first message makes one, in the user's sandbox if there is one already.
+    /// Returns the session of a chat. The first message of a chat creates one, in the sandbox of the user's newest chat if there is one.
     pub(crate) fn open_chat(
         &self,
         user: &User,
@@ -89,13 +89,13 @@ impl Database {
             connection.execute(insert, params![id, user.0, title, json!(session)])
         });
         match inserted? {
-            // It is there already, and not this user's.
+            // The chat belongs to another user.
             0 => Err(no_such_chat()),
             _ => Ok(session),
         }
     }
 
-    /// The session of a chat that there is.
+    /// Returns the session of an existing chat.
     pub(crate) fn session(&self, user: &User, id: &str) -> Result<Session, Refusal> {
         self.find_session(user, id)?.ok_or_else(no_such_chat)
     }
@@ -108,7 +108,7 @@ impl Database {
         })
     }
 
-    /// Stores a turn that has begun, and the session it runs in. It takes the place of the turn that is asked again.
+    /// Stores a turn that has started, and its session. It replaces the turn that is asked again.
     pub(crate) fn begin_turn(
         &self,
         chat: &str,
@@ -184,7 +184,7 @@ impl Database {
         })
     }
 
-    /// What took place in this sandbox goes on elsewhere.
+    /// Removes a sandbox that is gone from all sessions, so that the next run of each creates another.
     pub(crate) fn forget_sandbox(&self, sandbox_id: &SandboxId) -> Result<(), Refusal> {
         let update = "UPDATE chats SET session = json_remove(session, '$.sandboxId', '$.threadId')
             WHERE session ->> 'sandboxId' = ?1";
@@ -192,7 +192,7 @@ impl Database {
         Ok(())
     }
 
-    /// Keeps what an answer has used: once, however often it is told.
+    /// Stores the usage of an answer, once for each answer id.
     pub(crate) fn keep_usage(
         &self,
         chat: &str,
@@ -210,7 +210,7 @@ impl Database {
         Ok(())
     }
 
-    /// Returns what all answers of a chat have used.
+    /// Returns the usage of all answers of a chat.
     pub(crate) fn usage(&self, chat: &str) -> Result<Value, Refusal> {
         let query = "SELECT total(tokens), total(cost) FROM answers WHERE chat = ?1";
         self.with(|connection| {
@@ -221,7 +221,7 @@ impl Database {
         })
     }
 
-    /// The chats of a user, the newest first.
+    /// Returns the chats of a user, the newest first.
     pub(crate) fn chats(&self, user: &User) -> Result<Vec<Value>, Refusal> {
         let query = "SELECT id, title FROM chats WHERE user = ?1 ORDER BY rowid DESC";
         self.with(|connection| {
@@ -254,7 +254,7 @@ fn from_json<T: DeserializeOwned>(json: Value) -> rusqlite::Result<T> {
     })
 }
 
-/// The beginning of the first line.
+/// Returns the title of a chat: the beginning of the first line.
 fn title(text: &str) -> String {
     const LONGEST: usize = 60;
     let line = text.trim().lines().next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Several instances in one process, each as separate from the others as processes are, and a load balancer before them.
+//! Several instances in one process, separated as if each were a process, behind a load balancer.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Router, middleware};
+use futures_util::future::join_all;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -21,12 +22,12 @@ use crate::setup::Setup;
 use crate::users;
 use crate::{Failure, LONGEST_DRAIN};
 
-/// The instances, by their number, which begins with 1.
+/// The instances. Their numbers begin with 1.
 #[derive(Clone)]
 pub(crate) struct Instances {
-    /// None of those that have been killed.
+    /// `None` for each that was killed.
     all: Arc<Mutex<Vec<Option<Instance>>>>,
-    /// Whose turn it is.
+    /// The number of forwarded requests.
     turn: Arc<AtomicUsize>,
     database: Arc<Database>,
 }
@@ -44,9 +45,9 @@ impl Instances {
         })
     }
 
-    /// The load balancer. `POST /instances/{number}/kill` ends an instance as a crash does.
+    /// Returns the load balancer. `POST /instances/{number}/kill` ends an instance as a crash does.
     pub(crate) fn balance(&self) -> Router {
-        // Whoever has no cookie, as the pages of other sites, cannot kill.
+        // Requires the cookie, so that pages of other sites cannot kill.
         let users = middleware::from_fn_with_state(Arc::clone(&self.database), users::identify);
         Router::new()
             .route("/instances/{number}/kill", post(kill).layer(users))
@@ -54,21 +55,19 @@ impl Instances {
             .with_state(self.clone())
     }
 
-    /// Lets all runs go: how many are left.
+    /// Releases the runs of all instances. Returns how many are left.
     pub(crate) async fn drain(&self) -> usize {
         let instances: Vec<ChatHandler> = {
             let all = self.all();
             let living = all.iter().flatten();
             living.map(|instance| instance.chats.clone()).collect()
         };
-        let mut left = 0;
-        for chats in instances {
-            left += chats.drain(LONGEST_DRAIN).await;
-        }
-        left
+        // At once: one after the other could take as many times the limit, and each would take over the runs of the one before.
+        let drains = instances.iter().map(|chats| chats.drain(LONGEST_DRAIN));
+        join_all(drains).await.into_iter().sum()
     }
 
-    /// The number of the instance whose turn it is, and its address.
+    /// Returns the number and the address of the next instance, in turn.
     fn next(&self) -> Option<(usize, SocketAddr)> {
         let all = self.all();
         let living: Vec<_> = (1..)
@@ -84,7 +83,7 @@ impl Instances {
     }
 }
 
-/// An instance on a port of its own. When it is dropped, all that it does stops where it stands.
+/// An instance on its own port. Dropping it stops all its tasks at once.
 struct Instance {
     runtime: Option<Runtime>,
     address: SocketAddr,
@@ -133,7 +132,7 @@ async fn kill(State(instances): State<Instances>, Path(number): Path<usize>) -> 
     }
 }
 
-/// Has the next instance respond, and says which it was.
+/// Forwards a request to the next instance, and names the instance in the response.
 async fn forward(State(instances): State<Instances>, request: Request) -> Response {
     let Some((number, address)) = instances.next() else {
         return (StatusCode::BAD_GATEWAY, "no instance is left").into_response();
@@ -151,7 +150,7 @@ async fn forward(State(instances): State<Instances>, request: Request) -> Respon
 async fn pass_on(address: SocketAddr, request: Request) -> Result<Response, Failure> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with the response, or with the browser that reads it.
+    // The connection ends with the response, or when the browser disconnects.
     tokio::spawn(connection);
     Ok(sender.send_request(request).await?.map(Body::new))
 }

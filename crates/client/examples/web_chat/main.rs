@@ -10,21 +10,21 @@
 //!
 //! The page is in the folder `page`: HTML, CSS and JavaScript as the browser gets them, with `marked` and DOMPurify for Markdown.
 //!
-//! Without a key it starts a local relay, whose agent runs the lines of a message that begin with `$`. With
-//! `API_KEY_21ST` and `AGENT_SLUG` it talks to the real one. The chats are kept in the file that `DATABASE` names; without
-//! it in `web_chat.db`, and with the local relay, whose sandboxes end with it, in memory.
+//! Without a key, it starts a local relay whose agent runs the lines of a message that begin with `$`. With `API_KEY_21ST` and `AGENT_SLUG`,
+//! it uses the real relay. The chats are stored in the file that `DATABASE` names, or else in `web_chat.db`. With the local relay the default
+//! is memory, since its sandboxes end with the process.
 //!
 //! # Several instances
-//! Answers are recorded, so that any browser gets them from their start: by one instance in its memory; by several in one log. With
-//! `--instances` they live in this process, each with a runtime, a client and a port of its own, and the log is in memory. With
-//! `--redis` it is in Redis or Valkey, for this process and for others: start several, with the same `DATABASE` and a relay that all
-//! reach, and put the load balancer of your choice before them.
+//! Each answer is recorded in a run log, from which any browser gets it from its start. A single instance has the log in its memory. With
+//! `--instances`, several instances live in this process, each with its own runtime, client and port, and share a log in memory. With
+//! `--redis`, the log is in Redis or Valkey, and other processes can share it: start several with the same `DATABASE` and one relay, behind
+//! the load balancer of your choice.
 //!
-//! Where an instance dies, another goes on, also where no browser comes back: the rest of the answer arrives when the run is over, 15 s
-//! later at the earliest, and what it cost is kept. Ctrl-C and SIGTERM let go what is being recorded: with Redis, others go on at once; an
-//! instance alone waits until its answers are complete, 20 s at most. Another signal ends it meanwhile.
+//! If an instance dies, another one continues its runs, even if no browser comes back. The rest of the answer arrives when the run is
+//! over, 15 s later at the earliest, and its cost is stored. Ctrl-C and SIGTERM release the runs that are being recorded: with Redis, other
+//! instances continue them at once. A single instance waits until its answers are complete, 20 s at most; a second signal ends it at once.
 //!
-//! It listens on this machine only. Every browser is a user of its own, by a cookie.
+//! It listens on this machine only. Each browser is its own user, identified by a cookie.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "it is shared with examples in the terminal")]
@@ -52,10 +52,10 @@ async fn main() -> ExitCode {
     common::exit_code(run().await.map_err(|error| error as Box<dyn Error>))
 }
 
-/// How long stopping takes at most: less than the 30 s after which Kubernetes kills.
+/// The longest time to stop: less than the 30 s after which Kubernetes kills the process.
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 
-/// What went wrong, from whatever thread.
+/// Any error, from any thread.
 type Failure = Box<dyn Error + Send + Sync>;
 
 async fn run() -> Result<(), Failure> {
@@ -74,7 +74,7 @@ async fn run() -> Result<(), Failure> {
     serve(listener, app, chats.drain(LONGEST_DRAIN)).await
 }
 
-/// Serves until it is told to stop, and then lets the runs go.
+/// Serves until it is told to stop, and then releases the runs.
 async fn serve(
     listener: TcpListener,
     app: axum::Router,
@@ -87,7 +87,7 @@ async fn serve(
     tokio::select! {
         left = drain => {
             if left > 0 {
-                eprintln!("{left} runs are left to others");
+                eprintln!("{left} runs are left to other instances");
             }
             Ok(())
         }
@@ -95,7 +95,7 @@ async fn serve(
     }
 }
 
-/// Ready with Ctrl-C, and with SIGTERM where there is one.
+/// Waits for Ctrl-C, or for SIGTERM on systems that have it.
 async fn told_to_stop() -> std::io::Result<()> {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! The page: the files of the folder `page`, which are part of the program. Nothing is built, and nothing comes from elsewhere.
+//! The page: the files of the folder `page`, which are part of the program. There is no build step, and nothing is loaded from elsewhere.
 
 use axum::Router;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -26,11 +26,11 @@ const FILES: [(&str, &str, &str); 8] = [
     ),
 ];
 
-/// A second line of defence: the browser runs no markup of an agent that gets past the page's own rules, and loads nothing for it.
+/// A second line of defence: if an agent's markup gets past the page's own rules, the browser runs no script of it and loads nothing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Serves what the page loads.
+/// Serves the files that the page loads.
 pub(crate) fn files<S: Clone + Send + Sync + 'static>() -> Router<S> {
     FILES
         .into_iter()

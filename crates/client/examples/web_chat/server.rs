@@ -24,12 +24,12 @@ pub(crate) struct Server {
     pub(crate) client: AgentClient,
     pub(crate) agent: String,
     pub(crate) database: Arc<Database>,
-    /// What each user may spend a day, in US dollars.
+    /// The most that each user may spend a day, in US dollars.
     pub(crate) budget: Option<f64>,
 }
 
 impl Server {
-    /// The routes, and the handler of the chats among them.
+    /// Returns the routes, and the chat handler among them.
     pub(crate) fn app(self, log: Option<AnyRunLog>) -> (Router, ChatHandler) {
         let chats = chats(self.clone(), log);
         let users = middleware::from_fn_with_state(Arc::clone(&self.database), users::identify);
@@ -47,7 +47,7 @@ impl Server {
     }
 }
 
-/// What `useChat` of the AI SDK calls its `api`. Answers are recorded: in this log, or in one of its own in memory.
+/// Creates the chat handler: the `api` of `useChat` in the AI SDK. It records answers in this log, or in its own log in memory.
 fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
     let limit = server.budget.map(|dollars| match &log {
         Some(log) => SpendingLimit::in_run_log(log.clone(), Period::Day).per_owner(dollars),
@@ -58,7 +58,7 @@ fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
         run_in_chat(server.clone(), request)
     })
     .on_error(|error| common::errors::print_error(error))
-    // Whoever is still there when the answer is complete: another instance, if need be.
+    // Called by the instance that follows the run to its end, perhaps another one than started it.
     .on_end(move |ended| {
         let database = Arc::clone(&database);
         async move { database.end_turn(ended) }
@@ -73,7 +73,7 @@ fn chats(server: Server, log: Option<AnyRunLog>) -> ChatHandler {
     }
 }
 
-/// Which run a request is about, and what the database keeps of it.
+/// Decides the run of a request. The database stores its turn when the run has started.
 async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Refusal> {
     let database = &server.database;
     let user = request.head.extensions.get::<User>();
@@ -88,7 +88,7 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
         }
         None => database.session(&user, &asked.id)?,
     };
-    // The ids of chats are chosen by browsers: the log tells those of different users apart.
+    // Browsers choose the ids of chats. The owner keeps equal ids of two users apart in the log.
     let members: Members = asked.members()?;
     let run = ChatRun::new(session.run(asked.messages))
         .owner(&user.0)
@@ -97,7 +97,7 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
         return Ok(run);
     };
     let replaces = match members.turn_order {
-        // The new question repeats the one that it interrupts.
+        // The new turn repeats the question that it interrupts, and so replaces it.
         Order::Interrupt => database.open_turn(&asked.id)?,
         _ => members.replaces,
     };
@@ -108,16 +108,16 @@ async fn run_in_chat(server: Server, request: ChatRequest) -> Result<ChatRun, Re
     }))
 }
 
-/// What a page adds to a message: `sendMessage({ text }, { body: { turnOrder: "enqueue" } })`.
+/// The members that a page can add to a message: `sendMessage({ text }, { body: { turnOrder: "enqueue" } })`.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Members {
     turn_order: Order,
-    /// The id of a message that is asked again: its turn was stopped, or has failed.
+    /// The id of the message to ask again, whose turn was stopped or failed.
     replaces: Option<String>,
 }
 
-/// What happens where the chat is answering.
+/// The fate of a message that arrives during an answer.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Order {
@@ -137,7 +137,7 @@ impl From<Order> for TurnOrder {
     }
 }
 
-/// The session as it is, or what is left of it when its sandbox is gone: the first run then makes another.
+/// Returns the session, or a new one if its sandbox is gone. The first run of a new session creates a sandbox.
 async fn in_a_sandbox_that_lives(server: &Server, session: Session) -> Result<Session, Refusal> {
     let Some(sandbox_id) = &session.sandbox_id else {
         return Ok(session);
@@ -152,25 +152,25 @@ async fn in_a_sandbox_that_lives(server: &Server, session: Session) -> Result<Se
     }
 }
 
-/// The chats of this browser.
-async fn list(State(server): State<Server>, Extension(user): Extension<User>) -> Answer {
+/// Lists the chats of this browser.
+async fn list(State(server): State<Server>, Extension(user): Extension<User>) -> JsonResponse {
     let chats = server.database.chats(&user);
     let chats = chats.map_err(http::Response::from)?;
     Ok(Json(json!({ "chats": chats })))
 }
 
-/// What has been said in a chat, and whether there is more to come.
+/// Returns the messages of a chat, and the turn that is still running.
 async fn show(
     State(server): State<Server>,
     Extension(chats): Extension<ChatHandler>,
     Extension(user): Extension<User>,
     Path(id): Path<String>,
-) -> Answer {
+) -> JsonResponse {
     let chat = chat(&server, &chats, &user, &id).await;
     Ok(Json(chat.map_err(http::Response::from)?))
 }
 
-type Answer = axum::response::Result<Json<Value>>;
+type JsonResponse = axum::response::Result<Json<Value>>;
 
 async fn chat(
     server: &Server,
@@ -180,10 +180,10 @@ async fn chat(
 ) -> Result<Value, Refusal> {
     let database = &server.database;
     let session = database.session(user, id)?;
-    // In this order: a turn that ends meanwhile is found among those that are over.
+    // In this order, so that a turn that ends meanwhile is found among the stored ones.
     let open = chats.open_turns(&user.0, id).await;
     let (mut messages, is_streaming) = stored(&server.client, &session).await?;
-    // A page may ask a moment before the end of its answer was told. What it cost stands with the answer, too.
+    // A page may ask just before `end_turn` is called. The stored answer has its cost, too.
     for message in &messages {
         let metadata = message.metadata.as_ref();
         if let Some(usage) = metadata.and_then(|metadata| metadata.deserialize().ok()) {
@@ -191,7 +191,7 @@ async fn chat(
         }
     }
     let begun = add_turns(&mut messages, database.turns(id)?);
-    // A turn that is still starting is known to the log only.
+    // Only the run log knows a turn that is still starting.
     let open = open
         .first()
         .and_then(|turn| turn.messages.as_slice().last());
@@ -217,11 +217,11 @@ fn add_turns(messages: &mut Vec<UiMessage>, turns: Vec<Turn>) -> Option<UiMessag
             let next = rest.position(|message| message.role == Role::User);
             at = next.map_or(messages.len(), |next| stored + 1 + next);
         } else if turn.is_over && turn.answer.is_none() {
-            // It has completed, and is gone with its sandbox.
+            // It has completed. The relay has lost it with its sandbox.
         } else if !turn.is_over && turns.peek().is_none() {
             return Some(turn.question);
         } else {
-            // It was stopped, has failed, or nobody knows.
+            // It was stopped, failed, or was lost: the relay has not stored it.
             let kept = [Some(turn.question), turn.answer].into_iter().flatten();
             let count = messages.len();
             messages.splice(at..at, kept);
@@ -244,7 +244,7 @@ async fn stored(
             let is_streaming = thread.is_streaming();
             Ok((thread.into_ui_messages(), is_streaming))
         }
-        // What was said is gone with its sandbox.
+        // The messages are gone with their sandbox.
         Err(error) if error.is_not_found() => Ok((Vec::new(), false)),
         Err(error) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! What an instance is made of: options, a relay, a database and a log.
+//! The parts of an instance: options, a relay, a database and a run log.
 
 use std::env;
 use std::str::FromStr;
@@ -14,13 +14,13 @@ use crate::agent;
 use crate::database::Database;
 use crate::server::Server;
 
-/// What is said on the command line.
+/// The options of the command line.
 pub(crate) struct Options {
-    /// 0 for any that is free.
+    /// 0 for any free port.
     pub(crate) port: u16,
     pub(crate) instances: usize,
     redis: Option<String>,
-    /// What each user may spend a day, in US dollars.
+    /// The most that each user may spend a day, in US dollars.
     budget: Option<f64>,
 }
 
@@ -37,7 +37,7 @@ impl Options {
         while let Some(argument) = arguments.next() {
             let mut value = || {
                 let value = arguments.next();
-                value.ok_or_else(|| format!("{argument} wants a value"))
+                value.ok_or_else(|| format!("{argument} needs a value"))
             };
             match argument.as_str() {
                 "--instances" => options.instances = number("--instances", &value()?)?,
@@ -52,10 +52,10 @@ impl Options {
 
 fn number<N: FromStr>(name: &str, text: &str) -> Result<N, String> {
     let number = text.parse();
-    number.map_err(|_| format!("{name} is not a number that fits: {text}"))
+    number.map_err(|_| format!("{name} has to be a number in range, and not {text}"))
 }
 
-/// What all instances share.
+/// The parts that all instances share.
 #[derive(Clone)]
 pub(crate) struct Setup {
     relay: Relay,
@@ -64,19 +64,19 @@ pub(crate) struct Setup {
     budget: Option<f64>,
 }
 
-/// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, else one in this process, which lives as long as it is used.
+/// The real relay with `API_KEY_21ST` and `AGENT_SLUG`, or else a local relay in this process, which lives as long as it is used.
 #[derive(Clone)]
 enum Relay {
     Real { agent: String },
     Local(Arc<LocalRelay>),
 }
 
-/// Where answers are recorded.
+/// The run log, where answers are recorded.
 #[derive(Clone)]
 enum Log {
-    /// In the memory of the one instance.
+    /// In the memory of the only instance.
     Own,
-    /// In the memory of this process.
+    /// In the memory of this process, for all its instances.
     Memory(MemoryLog),
     Redis(String),
 }
@@ -106,7 +106,7 @@ impl Setup {
         Arc::clone(&self.database)
     }
 
-    /// A server with a client of its own.
+    /// Creates a server with its own client.
     pub(crate) fn server(&self) -> Result<Server, twentyfirst_client::Error> {
         let (client, agent) = match &self.relay {
             Relay::Real { agent } => (AgentClient::from_env()?, agent.clone()),
@@ -124,7 +124,7 @@ impl Setup {
         })
     }
 
-    /// The log that instances share, with a connection of its own for each.
+    /// Returns the log that the instances share, with a new connection; `None` for a single instance.
     pub(crate) async fn log(&self) -> Result<Option<AnyRunLog>, Failure> {
         match &self.log {
             Log::Own => Ok(None),
@@ -149,12 +149,12 @@ impl Relay {
     fn find() -> Result<Self, Failure> {
         if env::var_os("API_KEY_21ST").is_some() {
             let agent = env::var("AGENT_SLUG")
-                .map_err(|_| "API_KEY_21ST is set, and AGENT_SLUG is to name an agent")?;
+                .map_err(|_| "AGENT_SLUG is not set: with API_KEY_21ST it has to name an agent")?;
             return Ok(Self::Real { agent });
         }
         let relay = LocalRelay::builder()
             .agent("assistant", agent::assistant())
-            // Where a run is joined in the middle, the real relay holds its answer back, mostly until its end.
+            // The real relay holds an answer back from readers that join its run, mostly until the end. The demo shows it at once.
             .hold_back(Duration::ZERO)
             .start()?;
         println!("No API_KEY_21ST: using a local relay at {}.", relay.url());

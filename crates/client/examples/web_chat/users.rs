@@ -1,4 +1,4 @@
-//! Who a browser is: whoever has its cookie.
+//! The user of a browser, identified by a cookie.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use axum::response::{IntoResponse, Response};
 
 use crate::database::Database;
 
-/// A browser.
+/// A user: one browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct User(pub(crate) String);
 
-/// Puts the [`User`] into the extensions of a request; one that comes for the first time gets a cookie.
+/// Puts the [`User`] into the extensions of a request. The first request of a browser gets a cookie.
 pub(crate) async fn identify(
     State(database): State<Arc<Database>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    // Another name for this machine would let pages of other sites in.
+    // A page of another site could let its own host name resolve to this machine, and then read responses.
     if !is_this_machine(request.headers()) {
         return StatusCode::MISDIRECTED_REQUEST.into_response();
     }

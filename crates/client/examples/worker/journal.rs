@@ -1,4 +1,4 @@
-//! What a worker has done: a file to which lines are added, each on the disk before anything follows from it.
+//! The journal of a worker: a file of lines. Each line is on the disk before the worker goes on.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -16,7 +16,7 @@ use super::Failure;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Line {
-    /// The first: the name of the queue, and its prompts. A journal is of one queue.
+    /// The first line: the name of the queue, and its prompts. A journal belongs to one queue.
     Queue {
         name: String,
         prompts: Vec<String>,
@@ -29,7 +29,7 @@ enum Line {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Done {
     pub(super) job: usize,
-    /// How it ended: `completed`, or what went wrong.
+    /// The end of its run, as `RunEnd` shows it: `completed`, or the failure.
     pub(super) end: String,
     pub(super) usd: f64,
     pub(super) answer: String,
@@ -42,15 +42,15 @@ pub(super) struct Journal {
 
 #[derive(Default)]
 struct State {
-    /// `None`: it is kept in memory only.
+    /// `None` to keep the journal in memory only.
     file: Option<File>,
     sandboxes: Vec<SandboxId>,
-    /// The jobs that are done, and what each has cost.
+    /// The jobs that are done, and the cost of each.
     done: HashMap<usize, f64>,
 }
 
 impl Journal {
-    /// The journal of these prompts, as a worker before has left it. It is this process's alone until that ends.
+    /// Opens the journal of these prompts, as an earlier worker left it, and locks it until this process ends.
     pub(super) fn open(path: Option<&Path>, prompts: &[String]) -> Result<Self, Failure> {
         let mut state = State::default();
         let mut queue = None;
@@ -68,7 +68,7 @@ impl Journal {
                 .map_err(|error| format!("another worker has {shown}: {error}"))?;
             let mut text = String::new();
             file.read_to_string(&mut text)?;
-            // Nothing has followed from a line that was not written to its end.
+            // An incomplete line had no consequences: the worker was killed while it wrote it.
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
             file.set_len(whole as u64)?;
             file.seek(SeekFrom::End(0))?;
@@ -78,7 +78,7 @@ impl Journal {
                     line.map_err(|error| format!("line {} of {shown}: {error}", number + 1))?;
                 match line {
                     Line::Queue { name, prompts: of } if of == prompts => queue = Some(name),
-                    Line::Queue { .. } => return Err(format!("{shown} is of other prompts").into()),
+                    Line::Queue { .. } => return Err(format!("{shown} has other prompts").into()),
                     Line::Sandbox(id) => state.sandboxes.push(id),
                     Line::Done(done) => {
                         state.done.insert(done.job, done.usd);
@@ -106,7 +106,7 @@ impl Journal {
         })
     }
 
-    /// A name that no other queue has.
+    /// Returns the name of the queue, which no other queue has.
     pub(super) fn queue(&self) -> &str {
         &self.queue
     }
@@ -122,7 +122,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes that a job is done, once. It takes milliseconds, in which the thread waits for the disk.
+    /// Writes that a job is done, once. It blocks for some milliseconds, until the line is on the disk.
     pub(super) fn done(&self, done: Done) -> std::io::Result<()> {
         let mut state = self.state();
         let (job, usd) = (done.job, done.usd);
@@ -133,7 +133,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Which jobs are done, and what they have cost in dollars.
+    /// Returns the jobs that are done, and their cost in US dollars.
     pub(super) fn so_far(&self) -> (HashSet<usize>, f64) {
         let state = self.state();
         let cost = state.done.values().fold(0.0, |sum, usd| sum + usd);

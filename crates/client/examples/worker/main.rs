@@ -1,5 +1,5 @@
-//! A queue of prompts, worked off in the background over a number of sandboxes. Killed at any moment and started again, it
-//! runs no prompt twice and loses none.
+//! A queue of prompts, answered in the background in several sandboxes. Killed at any moment and started again, it runs no prompt twice and
+//! loses none.
 //!
 //! ```text
 //! cargo run --example worker                                          # a few commands, on a local relay
@@ -10,23 +10,22 @@
 //! # What survives
 //! With `--redis`, two things outlive the process:
 //!
-//! - The **journal**, a file (`--journal`, else `worker.journal`): which sandboxes there are, and which jobs are done, with their answers
-//!   and costs. It is written before the library is told that an end was taken note of.
-//! - The **run log** in Redis: which runs were begun and are not done. The library writes a run there before it sends its prompt, finds it
-//!   again when the process that had begun it is gone, and follows it to its end.
+//! - The **journal**, a file (`--journal`, else `worker.journal`): the sandboxes, and the jobs that are done, with their answers and costs.
+//!   A job is written there before `on_end` returns. Only then does the client forget the run.
+//! - The **run log** in Redis: the runs that were started and are not done. The client writes a run there before it sends its prompt. When
+//!   the process that started the run is gone, another one finds it there and follows it to its end.
 //!
-//! So a job is done if the journal says so, under way if the run log says so, and otherwise it waits: that is all that
-//! [`Worker::work`] decides by, at the start as at any other time. Runs that a killed worker has left go on at the relay meanwhile; their ends
-//! are here about 40 s later.
+//! So a job is done if the journal says so, under way if the run log says so, and otherwise it waits. [`Worker::work`] decides by nothing else,
+//! at the start and later. The runs of a killed worker go on at the relay; the next worker has their ends after about 40 s.
 //!
-//! Start it again within 48 h, with a Redis that has kept what it was told. Without `--redis` nothing survives, and the journal is not written.
+//! Start it again within 48 h, with a Redis that has lost nothing. Without `--redis` nothing survives, and no journal is written.
 //!
-//! Ctrl-C lets the runs go, so that the next start finds them at once. In a program of your own, `RedisLog` is the client's feature `redis`.
+//! Ctrl-C releases the runs, so that the next start finds them at once. In your own program, `RedisLog` needs the client's feature `redis`.
 //!
 //! # Length
-//! 423 lines of code; with `@21st-sdk/node` 285: `interop/programs/worker.mjs`. Both as their formatters make them, without comments and
-//! empty lines; and without the local relay, which only the examples start. This one is longer: that one has no run log. It keeps its runs in
-//! its journal, as the example `review_service` keeps them in its database, and looks at the thread of each twice a second.
+//! 423 lines of code; with `@21st-sdk/node` 285: `interop/programs/worker.mjs`. Both are formatted by their formatters, and counted without
+//! comments, empty lines and the start of the local relay. The Node program is shorter because it has no run log. It stores its runs in its
+//! journal, as the example `review_service` does in its database, and reads the thread of each twice a second.
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "it is shared with other examples")]
@@ -62,13 +61,13 @@ pub(crate) async fn main() -> ExitCode {
     common::exit_code(done.await.map_err(|error| error as Box<dyn StdError>))
 }
 
-/// What went wrong, from whatever thread.
+/// Any error, from any thread.
 pub(crate) type Failure = Box<dyn StdError + Send + Sync>;
 
-/// How long letting the runs go takes at most.
+/// The longest time to release the runs.
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 
-/// How often it is looked what is under way, where no end comes.
+/// The time between two looks at the runs under way, if no end comes.
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
@@ -84,7 +83,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let chats = chats(&setup.client, &journal, &news).run_limit(options.at_once);
     let chats = match &options.redis {
         Some(url) => {
-            // Of this queue alone: a worker that shared the logs of others would be told their ends, too.
+            // A prefix for this queue alone: otherwise the ends of other queues would be reported here.
             let log = RedisLog::builder(url).prefix(format!("worker:{}:", journal.queue()));
             chats.run_log(log.connect().await?)
         }
@@ -130,7 +129,7 @@ async fn sandboxes(
         }
     }
     while sandboxes.len() < count {
-        // One that is made just before this worker is killed is not used.
+        // If the worker is killed before the next line, this sandbox is never used.
         let sandbox = client.sandboxes().create(agent).await?;
         journal.add_sandbox(&sandbox.id)?;
         sandboxes.push(sandbox.id);
@@ -138,7 +137,7 @@ async fn sandboxes(
     Ok(sandboxes)
 }
 
-/// What begins runs and sees to their ends. There are no browsers.
+/// Creates the handler that starts the runs and reports their ends. It has no browsers.
 fn chats(client: &AgentClient, journal: &Arc<Journal>, news: &Arc<Notify>) -> ChatHandler {
     let nobody = async |_: ChatRequest| Err::<ChatRun, _>(Refusal::not_found("no browsers here"));
     let (client_of_ends, journal, news) = (client.clone(), Arc::clone(journal), Arc::clone(news));
@@ -155,7 +154,7 @@ fn chats(client: &AgentClient, journal: &Arc<Journal>, news: &Arc<Notify>) -> Ch
         })
 }
 
-/// Notes that a job is done. One whose prompt has not reached the agent is not: it waits again as soon as this returns.
+/// Writes to the journal that a job is done. A job whose prompt has not reached the agent is not done: it waits again when this returns.
 async fn note(client: &AgentClient, journal: &Journal, ended: EndedRun) -> Result<(), Failure> {
     let (mut outcome, mut message) = (ended.outcome, ended.message);
     if !outcome.is_success() {
@@ -165,12 +164,12 @@ async fn note(client: &AgentClient, journal: &Journal, ended: EndedRun) -> Resul
         if !was_asked(client, &run).await? {
             return Ok(());
         }
-        // What has broken off here may go on at the relay.
+        // The run may have been lost here and go on at the relay.
         let mut run = client.threads().follow(run)?;
         outcome = run.outcome().await;
         message = run.message_so_far().clone();
     }
-    // A repetition finds the job done.
+    // `on_end` may be called twice for a run: the journal writes it once.
     journal.done(Done {
         job: ended.chat.parse()?,
         end: outcome.end.to_string(),
@@ -180,14 +179,14 @@ async fn note(client: &AgentClient, journal: &Journal, ended: EndedRun) -> Resul
     Ok(())
 }
 
-/// Whether a prompt has reached the agent: a worker may be killed when its thread was made, and just before it was sent.
+/// Returns whether a prompt has reached the agent. A worker may be killed after it created the thread and before it sent the prompt.
 async fn was_asked(client: &AgentClient, run: &RunRef) -> Result<bool, Error> {
     match client.threads().get(&run.sandbox_id, &run.thread_id).await {
         Ok(thread) => {
             let is_new = matches!(thread.status, ThreadStatus::Idle | ThreadStatus::Active);
             Ok(!is_new || thread.messages.is_some())
         }
-        // Nobody knows any more, and twice is worse.
+        // The thread is gone, so nobody knows. Asking twice would be worse than not asking.
         Err(error) if error.is_not_found() => Ok(true),
         Err(error) => Err(error),
     }
@@ -197,7 +196,7 @@ struct Worker {
     agent: String,
     chats: ChatHandler,
     journal: Arc<Journal>,
-    /// Told when a job is done, or waits again.
+    /// Notified when a job is done, or waits again.
     news: Arc<Notify>,
     prompts: Vec<String>,
     sandboxes: Vec<SandboxId>,
@@ -205,11 +204,11 @@ struct Worker {
 }
 
 impl Worker {
-    /// Begins what waits, as long as there is something that is not done.
+    /// Starts the waiting jobs, until all are done.
     async fn work(&self) -> Result<(), Failure> {
         let mut progress = Progress::every(1);
         loop {
-            // First this, then the journal: the other way round, a job could end in between and seem to be neither.
+            // In this order: a job that ended between the two would be neither open nor done, and would start again.
             let open = self.chats.open_runs().await?;
             let open: HashSet<usize> = open
                 .iter()
@@ -224,12 +223,12 @@ impl Worker {
             }
             let room = self.at_once.saturating_sub(under_way.len());
             try_join_all(waiting.into_iter().take(room).map(|job| self.begin(job))).await?;
-            // An end is told, and there is room, or it is time to look what was left by a worker before.
+            // Waits for a job to end. The timeout also finds the ends of runs that an earlier worker left.
             let _ = tokio::time::timeout(PAUSE, self.news.notified()).await;
         }
     }
 
-    /// Begins a job: a chat of its own, in a new thread of one of the sandboxes.
+    /// Starts a job as its own chat, in a new thread of one of the sandboxes.
     async fn begin(&self, job: usize) -> Result<(), Failure> {
         let (Some(prompt), Some(sandbox)) = (
             self.prompts.get(job),
@@ -241,7 +240,7 @@ impl Worker {
         let run = ChatRun::new(session.run(prompt.as_str())).owner("worker");
         match self.chats.begin(&job.to_string(), run).await {
             Ok(_) => Ok(()),
-            // There is no room yet, or the relay is busy or ill: the job waits.
+            // The run limit is reached, or the relay is busy or fails: the job waits.
             Err(refusal) if is_for_now(&refusal) => {
                 tokio::time::sleep(PAUSE).await;
                 Ok(())

@@ -1,4 +1,4 @@
-//! What is said on the command line.
+//! The options of the command line.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -10,15 +10,15 @@ use super::Failure;
 pub(crate) struct Options {
     pub(super) redis: Option<String>,
     pub(super) journal: PathBuf,
-    /// Over how many sandboxes the jobs are spread.
+    /// The number of sandboxes for the jobs.
     pub(super) sandboxes: usize,
-    /// How many jobs are under way at once, at most.
+    /// The most jobs under way at once.
     pub(super) at_once: usize,
     /// A file with one prompt a line.
     prompts: Option<PathBuf>,
 }
 
-/// What the local agent runs as commands.
+/// The prompts without a file: commands for the agent of the local relay.
 const PROMPTS: &str = "echo one; sleep 1
 echo two > two; sleep 2; wc -c two
 sleep 1; uname -s
@@ -46,7 +46,7 @@ impl Options {
         }
     }
 
-    /// The prompts, one a line.
+    /// Returns the prompts, one for each line.
     pub(super) fn prompts(&self) -> Result<Vec<String>, Failure> {
         let text = match &self.prompts {
             Some(file) => {

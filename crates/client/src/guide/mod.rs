@@ -16,11 +16,13 @@
 //! | [`from_javascript`] | How do I write in Rust what I have with `@21st-sdk/node`? |
 //!
 //! # Words
-//! - A **sandbox** is a machine with files and processes. It belongs to one agent, and it costs until it is deleted.
-//! - A **thread** is a conversation in a sandbox. The threads of a sandbox share its files.
-//! - A **run** is one turn of an agent in a thread: from a message of the user to the end of the agent's answer.
-//! - A **chunk** is a piece of an answer as it streams; a **message** is the answer put together.
 //! - The **relay** is the HTTP service of 21st Agents. The relay sends responses; an agent gives answers.
+//! - A **sandbox** is a machine with files and a shell. It belongs to one agent, and costs money until it is deleted.
+//! - A **thread** is a conversation in a sandbox. The threads of a sandbox share its files.
+//! - A **run** is an agent's work on one turn, from the user's message to the end of the answer. It goes on when nobody listens.
+//! - A **chunk** is a piece of an answer as it streams; a **message** is the answer put together.
+//! - To **follow** a run is to stay with it until its end, also across broken connections.
+//! - A **run log** records the answer of a run, so that any instance of your server can replay it.
 
 #[doc = include_str!("first_steps.md")]
 pub mod first_steps {}

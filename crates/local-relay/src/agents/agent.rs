@@ -83,8 +83,10 @@ impl Agent {
 
     /// Creates an agent that runs each line of the user's text as a command in `/home/user`.
     ///
-    /// Each command is a call of the tool `Bash` with the output `{exitCode, stdout, stderr}`. The answer ends with a summary. If no line
-    /// was a command, such as for a prompt in prose, it also explains the agent.
+    /// Each command is a call of the tool `Bash` with the output `{exitCode, stdout, stderr}`. The answer ends with a summary, such as
+    /// `Ran 2 commands, 1 of them failed.` If no line was a command, such as for a prompt in prose, it also explains the agent.
+    ///
+    /// The run completes successfully even if all commands fail. A command's exit code is in the output of its tool call.
     pub fn shell() -> Self {
         Self::new(shell::shell).pace(Duration::from_millis(10))
     }

@@ -1,4 +1,4 @@
-// A chat and its server. How it is shown is no matter here.
+// A chat: its state and its requests. Nothing here shows anything.
 
 export class Chat {
   /// Calls `onChange` whenever there is something new to show.
@@ -6,15 +6,15 @@ export class Chat {
     this.id = id;
     this.onChange = onChange;
     this.messages = [];
-    /// What all answers together have used.
+    /// The usage of all answers together.
     this.usage = {};
     /// "loading", "ready", "waiting" for the first byte of an answer, or "streaming" it.
     this.status = "ready";
     this.isStopping = false;
-    /// What failed, as `{ text, retry }`, and what to do then to try it again.
+    /// The failure to show, as `{ text, retry }`; and the function that retries the current step.
     this.problem = undefined;
     this.retry = undefined;
-    /// Which instance has responded, where there are several.
+    /// The number of the instance that has responded, if there are several.
     this.instance = undefined;
     this.connection = new AbortController();
   }
@@ -24,13 +24,13 @@ export class Chat {
     return this.status === "waiting" || this.status === "streaming";
   }
 
-  /// Reads no more. The answer goes on without this page.
+  /// Stops reading. The run goes on without this page.
   close() {
     this.onChange = () => {};
     this.connection.abort();
   }
 
-  /// Reads what is stored, and then the answer that is on its way: from its start.
+  /// Reads the stored messages, and then the running answer from its start.
   load() {
     this.retry = () => this.load();
     return this.attempt("loading", async () => {
@@ -49,7 +49,7 @@ export class Chat {
     return this.ask([{ type: "text", text }]);
   }
 
-  /// Asks the last question again, in the place of what became of it.
+  /// Asks the last question again. It replaces the failed turn.
   again() {
     const at = this.messages.findLastIndex(({ role }) => role === "user");
     const [{ id, parts }] = this.messages.splice(at);
@@ -66,7 +66,7 @@ export class Chat {
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ id: this.id, messages: [message], replaces }),
       });
-      // From here on there is an answer, which is read again rather than asked for again.
+      // The run has started: from here on, a retry reads its answer and does not ask again.
       this.retry = () => this.load();
       await this.follow(response);
     });
@@ -77,7 +77,7 @@ export class Chat {
     this.isStopping = true;
     this.onChange();
     try {
-      // The server knows no run until the message has reached it, so it is asked again.
+      // The server knows no run until the message has reached it, so this tries again.
       while (this.isRunning && !(await this.cancel())) await pause(200);
     } catch (error) {
       this.isStopping = false;
@@ -156,13 +156,13 @@ export class Chat {
       }
       if (!isOver) response = await this.comeBack(run, last);
     }
-    // The run was over before it had begun to answer.
+    // The run ended before its answer began.
     if (message.metadata?.end && !this.messages.includes(message)) this.begin(message);
     this.onChange();
     await this.stored();
   }
 
-  /// Asks for the rest of an answer, behind the last event, until an instance responds.
+  /// Requests the rest of an answer, after the last event, until an instance responds.
   async comeBack(run, last) {
     const headers = last === undefined ? {} : { "last-event-id": last };
     for (let tries = 1; ; tries++) {
@@ -176,7 +176,7 @@ export class Chat {
     }
   }
 
-  /// An answer that is there already is replayed in its place, from its start.
+  /// Begins an answer. If it is shown already, the replay takes its place.
   begin(message, id) {
     Object.assign(message, { id, parts: [], metadata: undefined });
     const at = this.messages.findIndex((other) => other === message || (id && other.id === id));
@@ -185,7 +185,7 @@ export class Chat {
   }
 }
 
-/// Asks the server. An error says in words what failed, and has the status of the response, if there is one.
+/// Sends a request. An error is a sentence for the user, and has the status of the response, if there is one.
 export async function request(path, options) {
   let response;
   try {
@@ -201,7 +201,7 @@ export async function request(path, options) {
   throw Object.assign(new Error(sentence(message || `the server responded with ${response.status}`)), { status: response.status });
 }
 
-/// Makes a sentence of an error, without the code that may stand before it, as in `rate_limit: …`.
+/// Makes a sentence of an error, without the code at its start, as in `rate_limit: …`.
 export function sentence(text) {
   const words = text.trim().replace(/^[a-z]+(_[a-z]+)+: /, "");
   return words.charAt(0).toUpperCase() + words.slice(1).replace(/([^.!?])$/, "$1.");
@@ -235,7 +235,7 @@ function apply(chunk, message) {
   switch (chunk.type) {
     case "text-start": case "reasoning-start":
       parts.push({ type: chunk.type.slice(0, -6), id: chunk.id, text: "", state: "streaming" }); break;
-    // Halves of a character that were cut apart join by themselves.
+    // Halves of a character that was cut in two join by themselves: JavaScript strings are UTF-16.
     case "text-delta": case "reasoning-delta": if (part) part.text += chunk.delta; break;
     case "text-end": case "reasoning-end": if (part) part.state = "done"; break;
     case "tool-input-start":
@@ -251,7 +251,7 @@ function apply(chunk, message) {
       if (call) Object.assign(call, { output: chunk.output, state: chunk.preliminary ? "input-available" : "output-available" });
       break;
     case "tool-output-error": if (call) Object.assign(call, { errorText: chunk.errorText, state: "output-error" }); break;
-    // The server stores with an answer how it has ended, in the same words.
+    // The server stores the end of an answer in the same words: see `end_turn` in `database.rs`.
     case "abort": message.metadata = { ...message.metadata, end: "cancelled" }; break;
     case "error": message.metadata = { ...message.metadata, end: "failed", error: chunk.errorText }; break;
   }

@@ -1,4 +1,4 @@
-// Shows the Markdown of agents. Nothing that an agent writes can run, load or look like the page itself.
+// Shows the Markdown of agents. Nothing that an agent writes can run, load anything, or look like a part of the page.
 
 const { marked } = window;
 const { DOMPurify } = window;
@@ -6,13 +6,13 @@ const { DOMPurify } = window;
 marked.use({
   gfm: true,
   renderer: {
-    // HTML is shown as it is written.
+    // HTML is shown as text.
     html: ({ text }) => (/^<br\s*\/?>$/i.test(text.trim()) ? "<br>" : escaped(text)),
-    // An image would tell its server who reads.
+    // Loading an image would tell its server that somebody reads it.
     image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
     code: ({ text, lang }) => `<pre data-language="${escaped(lang ?? "")}"><code>${escaped(text)}</code></pre>`,
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-    // The title of the page is a heading of the first level, and who speaks one of the second.
+    // The first level is for the title of the page, the second for the name of the speaker.
     heading({ tokens, depth }) {
       const level = Math.min(Math.max(depth, 2) + 1, 6);
       return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>`;
@@ -28,7 +28,7 @@ const allowed = {
     "table", "tbody", "td", "th", "thead", "tr", "ul",
   ],
   ALLOWED_ATTR: ["align", "data-language", "href", "start"],
-  // Their values are no addresses.
+  // Their values are not URLs.
   ADD_URI_SAFE_ATTR: ["align", "data-language", "start"],
   ALLOW_ARIA_ATTR: false,
   ALLOW_DATA_ATTR: false,
@@ -36,7 +36,7 @@ const allowed = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-/// Shows Markdown in an element. Blocks that have not changed stay as they are.
+/// Shows Markdown in an element. Blocks that have not changed are not touched.
 export function showMarkdown(element, text, isGrowing) {
   const blocks = marked.lexer(isGrowing ? closed(text) : text).filter(({ type }) => type !== "space" && type !== "def");
   blocks.forEach((block, at) => {
@@ -60,13 +60,13 @@ function rendered(block) {
   return fragment;
 }
 
-/// A block of code has its language and a button above.
+/// Puts the language and a button above a block of code.
 function frame(code) {
   const language = code.dataset.language.split(/\s/)[0] || "text";
   const copy = Object.assign(document.createElement("button"), { type: "button", textContent: "Copy" });
   copy.onclick = async () => {
     const isCopied = await navigator.clipboard?.writeText(code.textContent).then(() => true, () => false);
-    copy.textContent = isCopied ? "Copied" : "Not allowed";
+    copy.textContent = isCopied ? "Copied" : "Cannot copy";
     setTimeout(() => { copy.textContent = "Copy"; }, 1500);
   };
   const figure = document.createElement("figure");
@@ -77,7 +77,7 @@ function frame(code) {
   reachable(code, `Code, ${language}`);
 }
 
-/// Lets an element that is wider than the page scroll by itself.
+/// Lets an element scroll on its own if it is wider than the page.
 function scrolling(element, name) {
   const frame = Object.assign(document.createElement("div"), { className: "scrolling" });
   element.replaceWith(frame);
@@ -92,7 +92,7 @@ export function reachable(element, name) {
   element.ariaLabel = name;
 }
 
-/// Closes the markup that is open at the end of a growing text, so that a line does not change its looks when its end arrives.
+/// Closes the markup that is open at the end of a growing text, so that a line looks the same before and after its end arrives.
 function closed(text) {
   const fences = text.match(/^ *(```|~~~)/gm) ?? [];
   if (fences.length % 2) return text;

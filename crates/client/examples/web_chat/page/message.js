@@ -1,4 +1,4 @@
-// How messages look.
+// Shows messages.
 
 import { sentence } from "./chat.js";
 import { reachable, showMarkdown } from "./markdown.js";
@@ -10,7 +10,7 @@ export const make = (name, className = "", ...children) => {
   return element;
 };
 
-/// The article of each message. Only changes are shown again, so that an open call stays open.
+/// The article of each message. Only changes are written to it, so that an open tool call stays open.
 const articles = new WeakMap();
 
 /// Shows the messages of a chat in an element.
@@ -66,7 +66,7 @@ const text = {
   },
 };
 
-/// Returns the element in which the next word will stand.
+/// Returns the element where the next word will appear.
 function lastLineOf(element) {
   const inner = element.lastElementChild;
   const isBlock = inner?.matches("div, p, ul, ol, li, blockquote, figure, pre, pre > code, h3, h4, h5, h6, table, thead, tbody, tr, td");
@@ -112,7 +112,7 @@ const tool = {
   },
 };
 
-/// Returns the state of a call and the words for it. A call that has no output when its answer is over was stopped.
+/// Returns the state of a tool call and the text for it. A call without an output was stopped if its answer has ended.
 function stateOf({ state, output }, isLive) {
   if (state === "output-error") return ["failed", "failed"];
   if (state === "output-available") {
@@ -123,7 +123,7 @@ function stateOf({ state, output }, isLive) {
   return state === "input-streaming" ? ["running", "preparing"] : ["running", "running"];
 }
 
-/// Returns the member of an input that tells the most.
+/// Returns the most telling member of an input.
 function summaryOf(input) {
   if (typeof input !== "object" || input === null) return undefined;
   const names = ["command", "file_path", "path", "pattern", "query", "url", "description", "prompt"];
@@ -158,7 +158,7 @@ function notice(words, again) {
   return shown;
 }
 
-/// Shows in words what failed, with a button to try it again.
+/// Shows what failed, with a button to retry.
 export function problem(words, again) {
   const shown = make("p", "failed", make("span", "", words));
   if (again) shown.append(button("Retry", again));
@@ -169,7 +169,7 @@ function button(words, onclick) {
   return Object.assign(make("button", "retry", words), { type: "button", onclick });
 }
 
-/// Says in words what was used and what it cost; nothing if that is not known.
+/// Returns the usage and its cost as text; empty if they are not known.
 export function cost({ totalTokens, totalCostUsd } = {}) {
   if (!totalTokens) return "";
   const dollars = totalCostUsd ? ` · $${totalCostUsd.toFixed(totalCostUsd < 1 ? 4 : 2)}` : "";

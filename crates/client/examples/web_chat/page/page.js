@@ -1,4 +1,4 @@
-// The page around a chat: the list of chats, what is typed, and keys.
+// The page around a chat: the list of chats, the message field, and keys.
 
 import { Chat, request } from "./chat.js";
 import { cost, make, problem, showMessages } from "./message.js";
@@ -16,17 +16,17 @@ function open() {
   show();
   if (id) chat.load();
   showSidebar(false);
-  // On a phone, its keyboard would cover the page.
+  // On a phone, the keyboard would cover the page.
   if (matchMedia("(hover: hover)").matches) element("input").focus({ preventScroll: true });
 }
 
-/// What is said while there is no answer to show.
+/// The text that is shown while there is no answer yet.
 const PENDING = { loading: "Loading", waiting: "Starting", streaming: "Waiting for the agent" };
 
 let isShownSoon = false;
 let shownStatus, wasRunning, shownProblem;
 
-/// Shows what is new, at most once a frame.
+/// Shows changes, at most once a frame.
 function showSoon() {
   if (isShownSoon) return;
   isShownSoon = true;
@@ -55,9 +55,9 @@ function show() {
   showInstance(chat.instance);
   if (isAtEnd) page.scrollTop = page.scrollHeight;
 
-  if (isRunning !== wasRunning) element("said").textContent = isRunning ? "The agent answers" : wasRunning ? "The answer is over" : "";
+  if (isRunning !== wasRunning) element("said").textContent = isRunning ? "The agent is answering" : wasRunning ? "The answer has ended" : "";
   wasRunning = isRunning;
-  // A chat has its title when it has begun.
+  // A chat gets its title with its first message.
   if (shownStatus !== `${chat.id} ${status}`) list();
   shownStatus = `${chat.id} ${status}`;
 }
@@ -68,7 +68,7 @@ function showProblem(shown) {
   element("problem").replaceChildren(...(shown ? [problem(shown.text, shown.retry)] : []));
 }
 
-/// Offers to kill the instance that has responded, where there are several.
+/// Offers to kill the instance that has responded, if there are several.
 function showInstance(number) {
   const kill = element("kill");
   kill.hidden = !number;
@@ -131,7 +131,7 @@ element("new").onclick = () => {
 element("menu").onclick = () => showSidebar(!document.body.classList.contains("sidebar"));
 document.querySelector("main").addEventListener("click", (event) => {
   if (!event.target.closest("#menu")) showSidebar(false);
-  // A button that was pressed with a key goes away: the field takes the focus.
+  // A button that was pressed by keyboard disappears: the field takes the focus.
   if (event.detail === 0 && event.target.closest("#stop, .retry, #suggestions")) element("input").focus();
 });
 element("suggestions").onclick = ({ target }) => {
