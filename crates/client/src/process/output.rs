@@ -12,9 +12,9 @@ use crate::error::Error;
 /// The output of a [`Process`](crate::Process), as a [`Stream`] of chunks. It ends when the process has ended and all output is
 /// read.
 ///
-/// At most 1 MiB of each output is held in memory. A failed request is retried from the same offset, as often as the
-/// [`RetryPolicy`](crate::RetryPolicy) allows. After that an error ends the stream, and [`offsets`](Self::offsets) return where
-/// to continue. The order between standard output and standard error is unknown. Nothing is sent until the output is read.
+/// At most 1 MiB of each of the two outputs is held in memory. A failed request is retried from the same offset, as often as the
+/// [`RetryPolicy`](crate::RetryPolicy) allows. After that an error ends the stream, and [`offsets`](Self::offsets) says where to
+/// continue. The order between standard output and standard error is unknown. Nothing is sent until the output is read.
 ///
 /// ```no_run
 /// use twentyfirst_client::Process;

@@ -6,7 +6,7 @@ use std::process::Command;
 use http::Response;
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
-use twentyfirst_client::protocol::{ErrorCode, SandboxId, ThreadId};
+use twentyfirst_client::protocol::{CallOptions, ErrorCode, SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body, from_fn};
 use twentyfirst_client::{AgentClient, Error};
 
@@ -143,6 +143,21 @@ async fn invalid_requests_are_not_sent() {
     assert!(!error.maybe_sent());
     let error = client.threads().run("my-agent", "").await.unwrap_err();
     assert_eq!(error.invalid_request().unwrap().field(), "messages");
+    assert!(log.take().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_does_not_fit_behind_the_base_url_is_not_retried() {
+    let prefix = "prefix/".repeat(100);
+    let (client, log) = client(&format!("https://relay.test/{prefix}"), |_| json(200, ""));
+    let client = client.with_options(CallOptions::new());
+    let path = "x".repeat(65_300);
+    let files = client.sandboxes().files();
+    let error = files.exists(sandbox(), path).await.unwrap_err();
+    assert_eq!(error.attempts(), 1, "{error}");
+    assert!(!error.maybe_sent());
+    let cause = error.source().unwrap().to_string();
+    assert_eq!(cause, "`path` must not be longer than 65535 bytes");
     assert!(log.take().is_empty());
 }
 
