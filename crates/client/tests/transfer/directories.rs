@@ -297,19 +297,19 @@ async fn unsupported_entries_are_refused_by_name_before_anything_is_sent() {
             &symlink("/etc/passwd"),
         ),
         (
-            "would lead out of the directory: it is a link to what is not in the directory",
+            "would lead out of the directory: it is a link that goes up beyond the directory",
             &symlink("../../x"),
         ),
         (
-            "would lead out of the directory: it is a link to what is not in the directory",
+            "would lead out of the directory: it is a link that goes up beyond the directory",
             &symlink("./..//./../x"),
         ),
         (
-            "would lead out of the directory: it is a link with `..` behind a name",
+            "would lead out of the directory: it is a link with `..` after a name",
             &symlink("../x/../y"),
         ),
         (
-            "would lead out of the directory: it is a link with `..` behind a name",
+            "would lead out of the directory: it is a link with `..` after a name",
             &symlink("here/.."),
         ),
         ("deeper than 255 directories", &deep),
@@ -367,7 +367,7 @@ async fn unsupported_entries_of_a_sandbox_are_refused_by_name() {
         ),
         (
             "mkdir d; ln -s ../../x d/out",
-            "d/out would lead out of the directory: it is a link to what is not in the directory",
+            "d/out would lead out of the directory: it is a link that goes up beyond the directory",
         ),
         (
             "perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => \"sock\", Listen => 1) or die'",
