@@ -1,7 +1,6 @@
 //! Archives that no honest `tar` makes.
 
 use std::fs;
-use std::io::Write as _;
 
 use tar::{Builder, EntryType, Header};
 use twentyfirst_client::transfer::{TransferError, Unpack};
