@@ -24,7 +24,7 @@ fn found() -> Response<Body> {
     json(200, r#"{"id":"sb_1","status":"active"}"#)
 }
 
-/// A client whose n-th request, counted from 1, gets `answer(n)`; and the count.
+/// Returns a client whose n-th request, counted from 1, gets the response `answer(n)`, and the number of its requests.
 fn client<F>(answer: impl Fn(usize) -> F + Send + Sync + 'static) -> (AgentClient, Arc<AtomicUsize>)
 where
     F: Future<Output = Result<Response<Body>, TransportError>> + Send + 'static,
@@ -222,7 +222,7 @@ async fn a_stream_may_be_silent_for_long_but_not_for_ever() {
     let start = "data: {\"type\":\"start\"}\n\n";
     let (client, _) = client(move |_| async move {
         // A byte after ten minutes, another after ten more, then nothing.
-        let body = futures_body(vec![(600, start), (600, ": still here\n"), (86_400, "")]);
+        let body = slow_body(vec![(600, start), (600, ": still here\n"), (86_400, "")]);
         Ok(event_stream(body))
     });
     let named = StartRun::new("a", "Hi")
@@ -238,8 +238,8 @@ async fn a_stream_may_be_silent_for_long_but_not_for_ever() {
     );
 }
 
-/// Pieces, each this many seconds after the one before.
-fn futures_body(pieces: Vec<(u64, &'static str)>) -> Body {
+/// A body of pieces, each of which comes this many seconds after the one before.
+fn slow_body(pieces: Vec<(u64, &'static str)>) -> Body {
     struct Slow {
         pieces: std::vec::IntoIter<(u64, &'static str)>,
         next: Option<(std::pin::Pin<Box<tokio::time::Sleep>>, &'static str)>,
@@ -281,16 +281,15 @@ fn futures_body(pieces: Vec<(u64, &'static str)>) -> Body {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_a_call_ends_it_at_once_and_sends_nothing() {
-    let (client, count) = client(async |_| Ok(json(503, "")));
-    let id = sandbox();
-    let sandboxes = client.sandboxes();
-    let call = sandboxes.get(&id);
+    let (client, count) = client(async |_| {
+        let mut response = json(503, "");
+        response.headers_mut().insert("retry-after", 30.into());
+        Ok(response)
+    });
     // It is dropped in the wait before the second attempt.
-    assert!(
-        tokio::time::timeout(Duration::from_micros(1), call)
-            .await
-            .is_err()
-    );
+    let call = client.sandboxes().get(sandbox());
+    let dropped = tokio::time::timeout(Duration::from_secs(10), call).await;
+    assert!(dropped.is_err());
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
