@@ -1,4 +1,4 @@
-//! The metrics, at the exporter for Prometheus.
+//! Metrics, as the exporter for Prometheus shows them.
 
 use http::StatusCode;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -7,7 +7,7 @@ use twentyfirst_local_relay::{Fault, LocalRelay};
 
 use crate::support::{answered, connect, relay, subscribe};
 
-/// An exporter for the metrics that are reported on the thread of a test.
+/// An exporter for the metrics that are reported on the thread of a test, and a relay.
 pub(crate) struct Exporter {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
@@ -44,7 +44,7 @@ impl Exporter {
         self.handle.render()
     }
 
-    /// The samples, in order, without those that depend on the time.
+    /// Returns the samples in order, without those that depend on time.
     pub(crate) fn samples(&self) -> String {
         let text = self.render();
         let mut lines: Vec<_> = text
