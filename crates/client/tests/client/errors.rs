@@ -18,7 +18,7 @@ fn sandbox() -> SandboxId {
     SandboxId::new("sb_1").unwrap()
 }
 
-/// The error and everything beneath it, as logs show it.
+/// Returns the error with all its causes, as logs show it.
 fn shown(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}\n{error:#?}");
     let mut source = error.source();
@@ -98,12 +98,12 @@ fn settings_that_cannot_work_are_refused_at_once() {
     assert!(message(agent).contains("`user_agent`"));
 }
 
-/// Runs once more, in processes of its own: a test cannot change its environment.
+/// This test starts itself again in other processes, because a test cannot change its own environment.
 #[test]
 fn a_missing_key_names_its_variable() {
     let test = "errors::a_missing_key_names_its_variable";
-    let stands_for = "TEST_EXPECTS";
-    if let Ok(expected) = std::env::var(stands_for) {
+    let variable = "TEST_EXPECTS";
+    if let Ok(expected) = std::env::var(variable) {
         assert_eq!(AgentClient::from_env().unwrap_err().to_string(), expected);
         return;
     }
@@ -120,7 +120,7 @@ fn a_missing_key_names_its_variable() {
         let mut process = Command::new(std::env::current_exe().unwrap());
         process
             .args(["--exact", test])
-            .env(stands_for, expected)
+            .env(variable, expected)
             .env_remove("API_KEY_21ST")
             .envs(key.map(|key| ("API_KEY_21ST", key)));
         let output = process.output().unwrap();

@@ -1,4 +1,4 @@
-//! Outcomes of runs if the relay, or a proxy before it, behaves oddly.
+//! Outcomes of runs if the relay, or a proxy in front of it, behaves unexpectedly.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ const FINISH: &str = concat!(
     "data: {\"type\":\"finish\"}\n\n",
 );
 
-/// The thread, in this state.
+/// The response for the thread in this state.
 fn thread(status: &str) -> Response<Body> {
     let messages = match status {
         "completed" => {
@@ -41,23 +41,23 @@ fn thread(status: &str) -> Response<Body> {
     json(200, thread)
 }
 
-/// The list of the threads, in which ours is in this state.
+/// The response for the list of threads, with the thread in this state.
 fn threads(status: &str) -> Response<Body> {
     json(200, format!(r#"[{{"id":"th_1","status":"{status}"}}]"#))
 }
 
-/// A client whose chat is answered with this stream, and its nth question, from 0, so.
+/// Returns a client whose chat gets this stream, and whose nth other request, from 0, gets the response `respond(n, is_list)`.
 fn relay(
     chat: impl Fn() -> Body + Send + Sync + 'static,
-    answer: impl Fn(usize, bool) -> Response<Body> + Send + Sync + 'static,
+    respond: impl Fn(usize, bool) -> Response<Body> + Send + Sync + 'static,
 ) -> AgentClient {
-    let questions = AtomicUsize::new(0);
+    let requests = AtomicUsize::new(0);
     let (client, _) = client("https://relay.test/", move |request| {
         match request.method.as_str() {
             "POST" => event_stream(chat()),
             _ => {
                 let is_list = request.target.ends_with("/threads");
-                answer(questions.fetch_add(1, Ordering::Relaxed), is_list)
+                respond(requests.fetch_add(1, Ordering::Relaxed), is_list)
             }
         }
     });
@@ -83,7 +83,7 @@ async fn run(client: &AgentClient, follow: FollowPolicy) -> Run {
 async fn a_page_of_a_proxy_does_not_end_a_run() {
     let client = relay(
         || BEGINNING.into(),
-        |question, is_list| match (question, is_list) {
+        |number, is_list| match (number, is_list) {
             (0..3, _) => Response::builder()
                 .status(404)
                 .header("content-type", "text/html")
@@ -102,8 +102,8 @@ async fn a_page_of_a_proxy_does_not_end_a_run() {
 async fn an_unknown_status_does_not_end_a_run() {
     let client = relay(
         || BEGINNING.into(),
-        |question, is_list| {
-            let status = if question < 6 { "pausing" } else { "completed" };
+        |number, is_list| {
+            let status = if number < 6 { "pausing" } else { "completed" };
             match is_list {
                 true => threads(status),
                 false => thread(status),
@@ -180,7 +180,7 @@ async fn a_background_run_is_not_silent_while_the_relay_responds() {
     assert_eq!(run.text().await.unwrap(), "Hello there");
 }
 
-/// A body that says something, and then nothing more.
+/// A body with one piece that never ends.
 struct Open(Option<Bytes>);
 
 impl Open {

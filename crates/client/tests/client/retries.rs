@@ -24,15 +24,17 @@ fn found() -> Response<Body> {
     json(200, r#"{"id":"sb_1","status":"active"}"#)
 }
 
-/// Returns a client whose n-th request, counted from 1, gets the response `answer(n)`, and the number of its requests.
-fn client<F>(answer: impl Fn(usize) -> F + Send + Sync + 'static) -> (AgentClient, Arc<AtomicUsize>)
+/// Returns a client whose n-th request, counted from 1, gets the response `respond(n)`, and the number of its requests.
+fn client<F>(
+    respond: impl Fn(usize) -> F + Send + Sync + 'static,
+) -> (AgentClient, Arc<AtomicUsize>)
 where
     F: Future<Output = Result<Response<Body>, TransportError>> + Send + 'static,
 {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let transport =
-        from_fn(move |_: Request<Body>| answer(counter.fetch_add(1, Ordering::SeqCst) + 1));
+        from_fn(move |_: Request<Body>| respond(counter.fetch_add(1, Ordering::SeqCst) + 1));
     let client = AgentClient::builder()
         .api_key("an_sk_test")
         .transport(transport)
@@ -126,7 +128,7 @@ async fn retry_after_is_honoured_up_to_a_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_head_timeout_bounds_every_exchange_of_a_run() {
     let options = CallOptions::new().head_timeout(Duration::from_secs(30));
-    // The exchange that hangs: creating the sandbox, creating the thread, sending the messages.
+    // The number of the exchange that hangs: creating the sandbox, creating the thread, or sending the messages.
     for hangs in 1_usize..=3 {
         let (client, count) = client(move |attempt| async move {
             if attempt == hangs {
@@ -186,7 +188,7 @@ async fn every_call_has_a_time_limit() {
     );
     assert_eq!(count.load(Ordering::SeqCst), 5);
 
-    // Three attempts of a minute each, unless a deadline is set; and each time can be set or switched off.
+    // By default there are three attempts of a minute each. A deadline limits all of them, and each timeout can be set or disabled.
     let patient = client.with_options(CallOptions::new());
     let (result, seconds) = timed(patient.sandboxes().get(sandbox())).await;
     assert!(
