@@ -52,6 +52,7 @@ impl Relay {
         mut request: Request<Body>,
         timeouts: Timeouts,
     ) -> Result<Request<Body>, InvalidRequest> {
+        // For the spans of the transport, which must not show ids.
         if let Some(route) = request.extensions().get::<Route>() {
             let template = RouteTemplate(route.path);
             request.extensions_mut().insert(template);
@@ -64,6 +65,7 @@ impl Relay {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
+        // Nothing here decodes another coding.
         headers
             .entry(ACCEPT_ENCODING)
             .or_insert(HeaderValue::from_static("identity"));

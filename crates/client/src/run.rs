@@ -195,6 +195,7 @@ impl Run {
                 break;
             }
         }
+        // The flow knows the end before the driver reports it, which it does only after all earlier events were read.
         let flow = self.driver.flow();
         let is_partial = |outcome: &Outcome| outcome.message_state == MessageState::Partial;
         let outcome = flow.outcome().map(|outcome| self.redacted(outcome.clone()));
@@ -308,6 +309,7 @@ impl Run {
     }
 
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<RunEvent>> {
+        // The driver must not be polled after its output.
         if self.outcome.is_some() {
             return Poll::Ready(None);
         }
@@ -338,6 +340,7 @@ impl Run {
                 None => break,
             }
         }
+        // A lost run ends with an error, once. Any other end has a chunk of its own, or is told by `outcome`.
         let is_first = !std::mem::replace(&mut self.told, true);
         Poll::Ready(match self.outcome.as_ref().map(|outcome| &outcome.end) {
             Some(RunEnd::Lost(lost)) if is_first => Some(Err(Error::run_lost(lost.clone()))),

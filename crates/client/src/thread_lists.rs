@@ -93,9 +93,11 @@ impl Follower {
             let mut sandboxes = self.lists.lock();
             match sandboxes.get_mut(&self.sandbox) {
                 Some(sandbox) if sandbox.runs > 1 => match &sandbox.next {
-                    Some(next) => next.clone(),
-                    None => self.plan(relay, send, sandbox)?,
+                    // One that is over before it has begun has lost its task. Whoever joined it would never get a list.
+                    Some(next) if next.peek().is_none() => next.clone(),
+                    _ => self.plan(relay, send, sandbox)?,
                 },
+                // A run that is alone would only wait longer.
                 _ => return relay.begin(send),
             }
         };
@@ -128,6 +130,8 @@ impl Follower {
             if !pause.is_zero() {
                 clock.sleep(pause).await;
             }
+            // A relay that takes longer than the pause is not asked twice at the same time. How the previous request ended does not
+            // matter here.
             if let Some(before) = before {
                 let _ = before.await;
             }
@@ -147,6 +151,7 @@ impl Follower {
 async fn fetch(relay: &Arc<Relay>, send: SendRequest) -> Result<(Parts, Bytes), Error> {
     let sent = relay.begin(send).map_err(Error::not_sent)?;
     let (head, body) = sent.await?.into_parts();
+    // As the driver reads the response to a request of its own.
     let body = match head.status.is_success() {
         true => body.collect_up_to(relay.response_limit).await?,
         false => body.read_beginning(ERROR_BODY).await.bytes,
@@ -159,6 +164,7 @@ impl Drop for Follower {
         let mut sandboxes = self.lists.lock();
         if let Some(sandbox) = sandboxes.get_mut(&self.sandbox) {
             sandbox.runs = sandbox.runs.saturating_sub(1);
+            // Otherwise the map would grow with every sandbox that was ever used.
             if sandbox.runs == 0 {
                 sandboxes.remove(&self.sandbox);
             }
@@ -211,6 +217,7 @@ impl From<Error> for ListFailed {
 
 impl From<ListFailed> for Error {
     fn from(failed: ListFailed) -> Self {
+        // Each run decides about retries on its own, so it has to know whether the request was sent.
         match failed.maybe_sent {
             true => Self::new(failed.source),
             false => Self::not_sent(failed.source),

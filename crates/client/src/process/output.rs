@@ -44,6 +44,7 @@ pub struct Output {
 #[derive(Debug)]
 enum State {
     Reading(Box<Driver<FollowOutput>>),
+    /// The request is invalid. The first read returns the error, so that `output` itself needs no `?`.
     Refused(Option<Error>),
     Ended,
 }
@@ -97,6 +98,7 @@ impl Output {
             Event::Item(chunk) => return Poll::Ready(Some(Ok(chunk))),
             Event::Done(result) => result,
         };
+        // Kept, because the driver is dropped here and its connection with it.
         self.offsets = driver.flow().offsets();
         let result = result.map_err(|error| Error::from(error).redacted(driver.relay()));
         self.state = State::Ended;

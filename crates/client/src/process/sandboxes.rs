@@ -87,7 +87,8 @@ in_sandbox! {
     /// 2 s later whether it is still running. This does not prove that a process would run for hours.
     ///
     /// # Cancel safety
-    /// A dropped call may leave the files of the process behind, and the process itself, which ends after a minute.
+    /// A call that is dropped, or fails after the spawn, may leave the files of the process behind, and the process itself, which
+    /// ends after a minute.
     pub fn can_spawn(&self) -> Call<Spawn, bool> {
         self.spawn("sleep 60").run_with(|client, spawn| async move {
             let process = drive(&client, spawn.flow(client.options(), seed())).await?;

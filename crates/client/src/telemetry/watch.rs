@@ -141,6 +141,7 @@ impl Watch {
         let Some(inner) = &mut self.inner else {
             return;
         };
+        // One time for all sinks, so that spans and metrics agree.
         let now = inner.runtime.now();
         let fact = inner.facts.observe(chunk, now);
         for sink in [&mut inner.spans as &mut dyn Sink, &mut inner.meters] {
@@ -210,6 +211,7 @@ impl Watch {
         error_type: Option<Cow<'_, str>>,
         outcome: Option<&Outcome>,
     ) {
+        // Only the first end counts: a run may be over for its reader before its stream ends and it is dropped.
         let Some(mut inner) = self.inner.take() else {
             return;
         };

@@ -98,6 +98,7 @@ fn save(
             Err(error) => return Err(disk(error)),
         };
         length += read as u64;
+        // Before the piece is written: the sandbox must not fill the disk.
         if length > limit {
             let kind = TransferErrorKind::TooManyBytes(limit);
             return Err(TransferError::new(to, kind));

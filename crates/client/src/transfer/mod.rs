@@ -57,8 +57,9 @@
 //! transfer.
 //!
 //! # Leftovers of a failed transfer
-//! On this machine nothing is left. A download gets its name only when it is complete, and a file that has this name stays until
-//! then. But if the process dies, `.twentyfirst-….part` remains beside the destination.
+//! On this machine nothing is left but directories that were created above the destination. A download gets its name only when it
+//! is complete, and a file that has this name stays until then. If the process dies, `.twentyfirst-….part` remains beside the
+//! destination.
 //!
 //! In the sandbox, `/tmp/.twentyfirst-….tar` is removed at the end of a transfer, even a failed one, unless removing it fails. It
 //! remains if the future is dropped, since that sends nothing, or if the process dies. A file that was being overwritten, or a

@@ -50,6 +50,7 @@ impl Pack {
         }
         let mut entries = Vec::new();
         let mut links = HardLinks::default();
+        // A directory comes before its contents, which need it when they are unpacked.
         let mut open = vec![PathBuf::new()];
         while let Some(parent) = open.pop() {
             for path in names(&dir, &parent)? {
@@ -125,6 +126,7 @@ impl Entry {
         let refuse = |kind| TransferError::new(&path, kind);
         let place = dir.join(&path);
         let name = name::bytes(&path).map_err(refuse)?;
+        // Only checked: a download has to accept the name.
         name::path(&name).map_err(refuse)?;
         let metadata =
             fs::symlink_metadata(&place).map_err(|error| TransferError::disk(&place, error))?;
@@ -144,6 +146,7 @@ impl Entry {
         } else {
             return Err(refuse(TransferErrorKind::Special(special(&metadata))));
         };
+        // A time before 1970, or none, becomes 0: the header has no other value for it.
         let modified = metadata.modified().ok();
         let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Ok(Self {
@@ -260,6 +263,7 @@ impl<'a> ExactFile<'a> {
     ) -> Result<Self, TransferError> {
         let disk = |error| TransferError::disk(path, error);
         let file = File::open(path).map_err(disk)?;
+        // Something else may have taken its place since it was scanned.
         if !file.metadata().map_err(disk)?.is_file() {
             return Err(TransferError::new(path, TransferErrorKind::NotAFile));
         }

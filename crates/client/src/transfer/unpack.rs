@@ -208,6 +208,7 @@ impl Unpacking<'_> {
             _ => {}
         }
         let header = entry.header();
+        // Taken, because they count for this entry only, even if it is not selected.
         let name = self.name.take();
         let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = self.link.take();

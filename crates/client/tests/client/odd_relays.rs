@@ -1,16 +1,18 @@
 //! Outcomes of runs if the relay, or a proxy in front of it, behaves unexpectedly.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Instant;
 use twentyfirst_client::protocol::runs::{LostReason, MessageState};
-use twentyfirst_client::transport::Body;
+use twentyfirst_client::transport::{
+    Body, Error as TransportError, Runtime, TokioRuntime, from_fn,
+};
 use twentyfirst_client::{
     AgentClient, FollowPolicy, Run, RunEnd, RunRef, SandboxId, StartRun, ThreadId,
 };
@@ -178,6 +180,51 @@ async fn a_background_run_is_not_silent_while_the_relay_responds() {
     let run = RunRef::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
     let mut run = client.threads().follow(run).unwrap();
     assert_eq!(run.text().await.unwrap(), "Hello there");
+}
+
+/// A runtime that drops its first task, as one does that is shut down.
+#[derive(Default)]
+struct DropsFirstTask(AtomicBool);
+
+impl Runtime for DropsFirstTask {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        TokioRuntime.sleep(duration)
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        if self.0.swap(true, Ordering::Relaxed) {
+            TokioRuntime.spawn(task);
+        }
+    }
+
+    fn now(&self) -> std::time::Instant {
+        TokioRuntime.now()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_of_a_sandbox_survive_the_loss_of_the_task_that_lists_its_threads() {
+    let transport = from_fn(async |request: Request<Body>| {
+        Ok::<_, TransportError>(match request.uri().path().ends_with("/threads") {
+            true => threads("completed"),
+            false => thread("completed"),
+        })
+    });
+    let client = AgentClient::builder()
+        .api_key("an_sk_test")
+        .base_url("https://relay.test/")
+        .transport(transport)
+        .runtime(DropsFirstTask::default());
+    let client = client.build().unwrap();
+    let (sandbox_id, thread_id) = ids();
+    let run = RunRef::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
+    let mut one = client.threads().follow(&run).unwrap();
+    let mut other = client.threads().follow(&run).unwrap();
+    let (one, other) = tokio::join!(one.text(), other.text());
+    assert_eq!(
+        (&*one.unwrap(), &*other.unwrap()),
+        ("Hello there", "Hello there")
+    );
 }
 
 /// A body with one piece that never ends.
