@@ -19,7 +19,7 @@
 //! OTLP with the crate `tracing-opentelemetry`. The metrics are those of the facade `metrics`, which has exporters for Prometheus
 //! (`metrics-exporter-prometheus`) and for OpenTelemetry (`metrics-exporter-otel`). Neither facade ties this crate to a version
 //! of the OpenTelemetry SDK. Names that begin with `gen_ai.` are those of version 1.42 of the conventions, which are still in
-//! development. What the conventions have no name for begins with `twentyfirst.`.
+//! development. Where the conventions have no name, ours begins with `twentyfirst.`.
 //!
 //! Send the spans to a collector like this, with the environment variables of OpenTelemetry:
 //!
