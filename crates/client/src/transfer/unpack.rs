@@ -143,6 +143,8 @@ impl Unpack {
             reporter: Reporter::new(on_progress, total),
             read: &read,
             parent: PathBuf::new(),
+            count: 0,
+            most: limits.entries,
             remembered: 0,
             name: None,
             link: None,
@@ -150,15 +152,8 @@ impl Unpack {
         };
         let damaged = |error| TransferError::archive(&to, error);
         // Raw, because otherwise the library reads long names into memory, whatever their length.
-        let mut count = 0;
         for entry in archive.entries().map_err(damaged)?.raw(true) {
-            let entry = entry.map_err(damaged)?;
-            count += 1;
-            if count > limits.entries {
-                let kind = TransferErrorKind::TooManyEntries(limits.entries);
-                return Err(TransferError::new(&to, kind));
-            }
-            unpacking.take(entry)?;
+            unpacking.take(entry.map_err(damaged)?)?;
         }
         if is_over.get() || unpacking.name.is_some() || unpacking.link.is_some() {
             let kind = TransferErrorKind::Archive("it ends before its end mark");
@@ -179,6 +174,9 @@ struct Unpacking<'a> {
     read: &'a Cell<u64>,
     /// The directory of the last entry. It is known to exist, which saves looking at each step for the next entry.
     parent: PathBuf,
+    /// The number of entries so far, and the most that are accepted.
+    count: u64,
+    most: u64,
     /// The total length of the paths that the staging keeps.
     remembered: usize,
     /// The name of the next entry, if an entry of its own has stated it.
@@ -206,6 +204,12 @@ impl Unpacking<'_> {
                 return self.extensions(&mut entry, kind == EntryType::XHeader);
             }
             _ => {}
+        }
+        // Only here, because entries with long names would otherwise count twice.
+        self.count += 1;
+        if self.count > self.most {
+            let kind = TransferErrorKind::TooManyEntries(self.most);
+            return Err(TransferError::new(self.to, kind));
         }
         let header = entry.header();
         // Taken, because they count for this entry only, even if it is not selected.

@@ -324,6 +324,14 @@ fn an_archive_without_end_ends_at_its_limits() {
             .unwrap_err()
             .contains("has more than 100 entries")
     );
+    // Entries that only state the name of the next one do not count.
+    let long = |archive: Hostile, at| {
+        let name = format!("{}{at}\0", "x".repeat(150));
+        let archive = archive.entry(EntryType::GNULongName, b"long", b"", name.as_bytes());
+        archive.file("short", "")
+    };
+    let long = (0..100).fold(Hostile::new(), long);
+    assert_eq!(unpack(&long.bytes()).unwrap().len(), 100);
     // The header states a length of 8 EiB, and the data never ends.
     let mut header = Header::new_gnu();
     header.set_size(u64::MAX >> 1);
