@@ -27,7 +27,7 @@
 //! }
 //! ```
 //!
-//! There is no second set of methods: each method of the client, with its docs, is the one to call.
+//! There is no second set of methods. Call the methods of the client, whose docs apply here as well:
 //!
 //! | async | blocking |
 //! |---|---|
@@ -42,8 +42,7 @@
 //! | `tokio::spawn(call)` | `thread::spawn(move \|\| call.wait())` |
 //! | `tokio::time::timeout(limit, call)` | a [`deadline`](crate::CallOptions::deadline) of the call |
 //!
-//! Retries, timeouts, tokens and following across cuts are the same, because the code is the same. A thread waits where a task
-//! would.
+//! Retries, timeouts, tokens and following across cuts work as in async code, because they are the same code.
 //!
 //! # Which client
 //! [`AgentClientBuilder::blocking`](crate::AgentClientBuilder::blocking) gives the client a
@@ -59,10 +58,10 @@
 //! `.wait()` blocks its thread and all tasks on it. There, call it from `spawn_blocking`, or use `.await`.
 //!
 //! # Ending a wait
-//! A wait ends only with its call. Set a [`deadline`](crate::CallOptions::deadline) for calls, and
-//! [`FollowPolicy::deadline`](crate::FollowPolicy::deadline) for reading a run. A run can also be ended from another thread with
-//! the call returned by [`cancel`](crate::Run::cancel). Dropping a [`Run`](crate::Run) or an [`Output`](crate::Output) closes its
-//! connection at once and ends its thread, even while the relay is silent.
+//! Another thread cannot interrupt a wait: it ends only when its call ends. Set a [`deadline`](crate::CallOptions::deadline) for
+//! calls, and [`FollowPolicy::deadline`](crate::FollowPolicy::deadline) for reading a run. Another thread can end a run, and so
+//! the wait for it, with the future that [`cancel`](crate::Run::cancel) returned. Dropping a [`Run`](crate::Run) or an
+//! [`Output`](crate::Output) closes its connection at once and ends its thread, even while the relay is silent.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -64,8 +64,8 @@ impl AgentClientBuilder {
 
     /// Sets the key, `21st_sk_…` or `an_sk_…`, or a token that is never renewed. There is no default.
     ///
-    /// Of this, [`env`](Self::env), [`token_url`](Self::token_url) and [`token_source`](Self::token_source), the last one set
-    /// counts.
+    /// It replaces a key or tokens set earlier by [`env`](Self::env), [`token_url`](Self::token_url) or
+    /// [`token_source`](Self::token_source), and is replaced by them in turn.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.identity = Identity::Key(ApiKey::new(key));
         self
@@ -87,15 +87,15 @@ impl AgentClientBuilder {
     /// # Ok::<(), twentyfirst_client::Error>(())
     /// ```
     ///
-    /// A token is fetched when the first call needs it, and renewed 60 s before it expires (one valid for less than two minutes:
-    /// at half of its life). If several calls need it, one request fetches it and all wait for it, at most 30 s. Dropping one of
-    /// them does not affect the others. If renewing fails while the old token is still valid, the old one is used.
+    /// A token is fetched when the first call needs it. It is renewed 60 s before it expires or, if it is valid for less than two
+    /// minutes, at half of its life. If several calls need it, one request fetches it and all wait for it, at most 30 s. Dropping
+    /// one of them does not affect the others. If renewing fails while the old token is still valid, the old one is used.
     ///
     /// A call that the relay rejects with 401 had no effect. So a new token is fetched and the call is repeated once, unless it
     /// is an upload, whose body cannot be repeated.
     ///
-    /// Without a token nothing is sent. The call is retried as its [`RetryPolicy`](crate::RetryPolicy) says, or fails at once if
-    /// the URL refuses. The error has a [`token_error`](Error::token_error).
+    /// If no token can be fetched, nothing is sent to the relay. The call is retried as its [`RetryPolicy`](crate::RetryPolicy)
+    /// says, but fails at once if the URL refuses for good. The error has a [`token_error`](Error::token_error).
     pub fn token_url(mut self, url: impl Into<TokenUrl>) -> Self {
         self.identity = Identity::Url(url.into());
         self
@@ -120,7 +120,7 @@ impl AgentClientBuilder {
     /// }
     /// ```
     ///
-    /// The closure's future is dropped when all calls that wait for it are dropped.
+    /// The closure's future is dropped as soon as every call that waits for it is dropped.
     pub fn token_source<F, Fut, E>(mut self, source: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -226,8 +226,8 @@ impl AgentClientBuilder {
 
     /// Sets the longest response that is held in memory, in bytes; the default is 32 MiB. Streams are not limited.
     ///
-    /// Stored messages are such a response. So a run can be followed across a cut, or replayed beyond its log, only if its thread
-    /// is within the limit.
+    /// The stored messages of a thread are read as one such response. So a run can be followed across a cut, or replayed beyond
+    /// its log, only if its thread is within the limit.
     pub fn response_limit(mut self, limit: usize) -> Self {
         self.response_limit = limit;
         self
@@ -241,18 +241,18 @@ impl AgentClientBuilder {
     }
 
     /// Adds the contents of runs to their spans: the texts of users, agents and tools. See the module
-    /// [`telemetry`](crate::telemetry#contents). Feature `tracing`. The default is not to, because everybody with access to the
-    /// spans could read them.
+    /// [`telemetry`](crate::telemetry#contents). Feature `tracing`. By default spans have no contents, because everybody with
+    /// access to the spans could read them.
     ///
-    /// The client's key or token is masked; other secrets in a conversation are not. Answers are added up to 1 MiB, and inputs or
-    /// outputs that are longer are left out.
+    /// The client's key or token is masked; other secrets in a conversation are not. An answer is added up to 1 MiB. The input or
+    /// output of a tool is left out if it is longer than that, and so is the user's turn.
     #[cfg(feature = "tracing")]
     pub fn trace_contents(mut self) -> Self {
         self.trace_contents = true;
         self
     }
 
-    /// Creates the client. It opens no connection yet, and reads nothing but the environment's proxies.
+    /// Creates the client. It opens no connection yet. All it reads is the environment's proxies, for the default transport.
     ///
     /// # Errors
     /// If the key is missing or invalid; if the base URL or the token URL is not an absolute `http` or `https` URL, or is `http`
@@ -340,7 +340,8 @@ fn default_transport(_: &Arc<dyn Runtime>) -> Result<SharedTransport, Error> {
     Err(InvalidRequest::new("transport", problem).into())
 }
 
-/// Wraps the transport with tokens. They go around the timeouts, because a call with a new token is a second exchange.
+/// Wraps the transport with tokens. They go around the timeouts, because a request that is repeated with a new token is a second
+/// exchange, with timeouts of its own.
 fn with_tokens(
     fetch: Fetch,
     transport: SharedTransport,
@@ -351,7 +352,7 @@ fn with_tokens(
     (Credential::Tokens(tokens), transport)
 }
 
-/// Wraps the transport with spans. They go around the timeouts, so that they see them fire.
+/// Wraps the transport with spans. They go around the timeouts, so that a span shows that a timeout ended it.
 fn observed(transport: impl Transport + Clone) -> SharedTransport {
     #[cfg(feature = "tracing")]
     let transport = twentyfirst_transport::WithTracing::new(transport);

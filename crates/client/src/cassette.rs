@@ -19,13 +19,13 @@
 //! ```
 //!
 //! Keys, tokens, credentials and the values of environment variables are not written. They are replaced by `***` wherever they
-//! are repeated, in any [spelling](Redactor). This covers the credentials of the request, the values that its operation declares
-//! as secret, the tokens in a response, and all of these in later exchanges. The other contents of your messages, files and
-//! commands are written. A secret that a response splits over several events is not found.
+//! occur, in any [spelling](Redactor). This covers the credentials of the request, the values that its operation declares as
+//! secret, the tokens in a response, and all of these in later exchanges. All other contents of your messages, files and commands
+//! are written. So is a secret that a response splits over several events, because it is not found.
 //!
-//! A request gets the response of the first recorded exchange with the same method, path and body that was not replayed yet. So
-//! different requests may come in any order, and equal ones get their responses in the recorded order. Any other request is an
-//! error that shows the difference. A recorded `***` matches any text.
+//! When replaying, a request gets the response of the first recorded exchange that has the same method, path and body and was not
+//! replayed yet. So different requests may come in any order, and equal ones get their responses in the recorded order. Any other
+//! request is an error that shows the difference. A recorded `***` matches any text.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -35,10 +35,10 @@ use serde::Deserialize;
 use twentyfirst_protocol::{Redactor, Secret, Secrets};
 pub use twentyfirst_transport::cassette::{Content, InvalidCassette, Masking, Player, Recorder};
 
-/// Records the exchanges of `transport`, without the secrets of any operation.
+/// Creates a transport that records the exchanges of `transport`, without their secrets.
 pub fn recorder<T>(transport: T, cassette: impl Write + Send + 'static) -> Recorder<T> {
-    let former = Former::default();
-    Recorder::new(transport, cassette, move |content| former.masking(content))
+    let earlier = EarlierSecrets::default();
+    Recorder::new(transport, cassette, move |content| earlier.masking(content))
 }
 
 /// Creates a transport that replays the recording of a [`recorder`].
@@ -46,45 +46,44 @@ pub fn recorder<T>(transport: T, cassette: impl Write + Send + 'static) -> Recor
 /// # Errors
 /// If the text is not a recording.
 pub fn player(cassette: &str) -> Result<Player, InvalidCassette> {
-    let former = Former::default();
-    Ok(Player::new(cassette)?.masking(move |content| former.masking(content)))
+    // Requests are masked in the same way as when they were recorded, so that they can be compared.
+    let earlier = EarlierSecrets::default();
+    Ok(Player::new(cassette)?.masking(move |content| earlier.masking(content)))
 }
 
-/// The secrets of earlier exchanges: a token from one response is used and repeated in later exchanges.
+/// The secrets of earlier exchanges. Later ones may repeat them: a token from a response is sent with the requests that follow.
 #[derive(Default)]
-struct Former(Mutex<VecDeque<Secret>>);
+struct EarlierSecrets(Mutex<VecDeque<Secret>>);
 
-/// The most secrets that are remembered: a key, and the tokens of many days.
-const REMEMBERED: usize = 200;
+/// The most secrets that are remembered, for example a key and the tokens of many days. The oldest are forgotten first.
+const MOST_REMEMBERED: usize = 200;
 
-/// The shortest secret that is remembered. A shorter text is no key, and could occur in any other text.
+/// The shortest secret that is remembered, in bytes. A shorter text is not a key, and may occur in later exchanges by chance.
 const SHORTEST_REMEMBERED: usize = 12;
 
-impl Former {
+impl EarlierSecrets {
+    /// Returns the places to mask in an exchange, and remembers its secrets for later ones.
     fn masking(&self, content: &Content<'_>) -> Masking {
         let secrets = secrets(content);
-        let mut former = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Secret> = former.iter().cloned().collect();
+        let mut earlier = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Secret> = earlier.iter().cloned().collect();
         for secret in secrets.iter() {
-            if secret.expose().len() >= SHORTEST_REMEMBERED && !former.contains(secret) {
-                former.push_back(secret.clone());
+            if secret.expose().len() >= SHORTEST_REMEMBERED && !earlier.contains(secret) {
+                earlier.push_back(secret.clone());
             }
         }
-        let surplus = former.len().saturating_sub(REMEMBERED);
-        former.drain(..surplus);
-        drop(former);
+        let surplus = earlier.len().saturating_sub(MOST_REMEMBERED);
+        earlier.drain(..surplus);
+        drop(earlier);
         all.extend(secrets.iter().cloned());
-        let redactor = Redactor::new(
-            all.iter()
-                .map(Secret::expose)
-                .chain(turns(content).iter().map(String::as_str)),
-        );
+        let generated = generated_ids(content);
+        let masked = all.iter().map(Secret::expose);
+        let redactor = Redactor::new(masked.chain(generated.iter().map(String::as_str)));
         Masking::new(move |text| redactor.places(text))
     }
 }
 
-/// Returns the values of an exchange that are not written: the secrets of its operation, its credentials, and the tokens in its
-/// response.
+/// Returns the secrets of an exchange: those that its operation declares, its credentials, and the tokens in its response.
 fn secrets(content: &Content<'_>) -> Secrets {
     let head = content.request;
     let mut secrets = head
@@ -123,8 +122,8 @@ fn is_secret(parameter: &str) -> bool {
     .any(|word| name.contains(word))
 }
 
-/// Returns the ids of turns that the client generated. They differ in each run, so a replay must not compare them.
-fn turns(content: &Content<'_>) -> Vec<String> {
+/// Returns the ids of user messages that the client generated. They differ each time, so a replay must not compare them.
+fn generated_ids(content: &Content<'_>) -> Vec<String> {
     #[derive(Deserialize)]
     struct Turn {
         messages: Vec<Message>,
@@ -138,12 +137,12 @@ fn turns(content: &Content<'_>) -> Vec<String> {
     let turn = serde_json::from_slice::<Turn>(content.request_body);
     let messages = turn.into_iter().flat_map(|turn| turn.messages);
     messages
-        .filter_map(|message| message.id.filter(|id| is_made_here(id)))
+        .filter_map(|message| message.id.filter(|id| is_generated(id)))
         .collect()
 }
 
 /// Whether [`StartRun::flow`](twentyfirst_protocol::runs::StartRun::flow) may have generated this id.
-fn is_made_here(id: &str) -> bool {
+fn is_generated(id: &str) -> bool {
     let number = id.strip_prefix("msg_").unwrap_or_default();
     number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

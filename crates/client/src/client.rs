@@ -105,8 +105,8 @@ impl AgentClient {
         }
     }
 
-    /// Returns the same client with other options, for some calls or for one. They replace all its options: to change only some,
-    /// start from its own [`options`](Self::options).
+    /// Returns the same client with other options, for some calls or for one. These options replace all of the client's: to change
+    /// only some, start from its own [`options`](Self::options).
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -225,12 +225,12 @@ impl AgentClient {
         Ok((output, stream.into_body()))
     }
 
-    /// Calls an operation whose request body is not held in memory, for example to write a large file. It is sent only once,
-    /// because a streaming body cannot be repeated.
+    /// Calls an operation whose request body is not held in memory, for example to write a large file. The request is sent only
+    /// once, because a streaming body cannot be repeated.
     ///
     /// # Errors
-    /// Every kind of [`Error`]. Also if `body` is longer or shorter than the operation's length or, if the operation has none,
-    /// than its own exact size.
+    /// Every kind of [`Error`]. Also if `body` is longer or shorter than it should be: than the operation's length, or, if the
+    /// operation has none, than the exact size that `body` itself states.
     pub async fn upload<O: UploadOperation>(
         &self,
         operation: &O,
@@ -240,6 +240,7 @@ impl AgentClient {
         let own = request.body().size_hint().exact();
         if let Some(length) = operation.length().or(own) {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
+            // HTTP alone would cut a body that is too long, and the upload would look like a success.
             request = request.map(|body| body.with_exact_length(length));
         }
         let timeouts = self.options.timeouts(operation.timeouts());
@@ -255,8 +256,8 @@ impl AgentClient {
             .map_err(|error| Error::from(error).redacted(&self.relay))
     }
 
-    /// Sends any request to the relay. Path and query are appended to the base URL, and the key is added. Returns the response
-    /// whatever its status. The request is sent only once, with the timeouts of a stream.
+    /// Sends any request to the relay, only once and with the timeouts of a stream. Path and query are appended to the base URL,
+    /// and the key is added. Returns the response, whatever its status.
     ///
     /// # Errors
     /// If there is no response.
@@ -302,7 +303,7 @@ impl AgentClient {
         }
     }
 
-    /// Returns the options of its calls: timeouts, retries, and how runs are followed. Copy and change them for
+    /// Returns the options of this client's calls: timeouts, retries, and how runs are followed. Change a copy of them for
     /// [`with_options`](Self::with_options).
     pub fn options(&self) -> &CallOptions {
         &self.options
@@ -313,8 +314,8 @@ impl AgentClient {
     }
 }
 
-/// Returns a number that differs between calls and between processes. It spreads delays and names messages; it is not fit for
-/// secrets.
+/// Returns a number that differs between calls and between processes. It spreads delays and names messages. It is not random
+/// enough for secrets.
 pub(crate) fn seed() -> u64 {
     RandomState::new().hash_one(())
 }

@@ -21,21 +21,21 @@ use crate::thread_lists::{Follower, SharedError};
 ///
 /// ```text
 ///   flow ── Step::Send ──► follower or relay ──► transport ──► `stream` or `exchange` ── flow::Event ──► flow
-///        ── Step::Wait ──► polls `exchange`, `stream` and `timer`, in this order, until one has news
+///        ── Step::Wait ──► polls `exchange`, `stream` and `timer`, in this order, until one has an event for the flow
 ///        ── Step::Item, Step::Done ──► the caller of `poll_event`
 /// ```
 ///
-/// Everything under way is a field here and not a local of a future. So a future that polls the driver can be dropped without
-/// losing anything.
+/// Everything under way is a field here and not a local variable of a future. So a future that polls the driver can be dropped
+/// without losing anything.
 pub(crate) struct Driver<F> {
     relay: Arc<Relay>,
     flow: F,
     stream: Stream,
     exchange: Exchange,
     timer: Option<Timer>,
-    /// The number of stream bytes received since [`take_bytes`](Self::take_bytes) was last called.
+    /// The number of bytes received from the stream since [`take_bytes`](Self::take_bytes) was last called.
     bytes: u64,
-    /// Set for a followed run: shares requests with the other runs in its sandbox.
+    /// Set for a run that is followed: shares lists of threads with the other runs in its sandbox.
     follower: Option<Follower>,
 }
 
@@ -54,7 +54,7 @@ enum Stream {
 enum Exchange {
     None,
     Sent(ResponseFuture),
-    // Boxed, because a run is read for minutes and exchanges beside it are rare.
+    // Boxed to keep the driver small: while a run is read for minutes, exchanges are rare.
     Reading(Box<(Parts, Collect)>),
     ReadingError(Box<(Parts, ReadBeginning)>),
 }
@@ -113,6 +113,7 @@ impl<F: Flow> Driver<F> {
             match self.flow.poll(self.now()) {
                 Step::Send(send) => {
                     let slot = send.slot;
+                    // Dropped first, so that an old connection never stays open beside the new one.
                     self.close(slot);
                     let sent = match &self.follower {
                         Some(follower) => follower.begin(&self.relay, send),
@@ -123,16 +124,20 @@ impl<F: Flow> Driver<F> {
                             Slot::Stream => self.stream = Stream::Sent(sent),
                             Slot::Exchange => self.exchange = Exchange::Sent(sent),
                         },
-                        Err(error) => self
-                            .flow
-                            .handle(flow::Event::Failure(slot, Failure::new(Sent::No, error))),
+                        // Another attempt would build the same invalid request.
+                        Err(error) => self.flow.handle(flow::Event::Failure(
+                            slot,
+                            Failure::new(Sent::No, error).permanent(),
+                        )),
                     }
                 }
                 Step::Wait { until } => {
-                    let news = self.poll_exchange(cx)
+                    // The timer comes last: data that has arrived counts before a deadline that has passed meanwhile. The flow is
+                    // asked after each event, so at `Pending` all three have registered the waker.
+                    let has_event = self.poll_exchange(cx)
                         || self.poll_stream(cx)
                         || self.poll_timer(until, cx);
-                    if !news {
+                    if !has_event {
                         return Poll::Pending;
                     }
                 }
@@ -143,7 +148,7 @@ impl<F: Flow> Driver<F> {
         }
     }
 
-    /// Returns the stream that is open at the end of the flow, with its head.
+    /// Returns the stream that is open at the end of the flow, with its head. Returns an empty response if none is open.
     pub(crate) fn into_stream(self) -> Response<Body> {
         match self.stream {
             Stream::Open(response) => response,
@@ -173,6 +178,7 @@ impl<F: Flow> Driver<F> {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
+                    // An error stays an error if its body breaks off or is too long, so only its beginning is read.
                     self.exchange = if head.status.is_success() {
                         let limit = self.relay.response_limit;
                         Exchange::Reading(Box::new((head, body.collect_up_to(limit))))
@@ -215,6 +221,7 @@ impl<F: Flow> Driver<F> {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
+                    // Kept open: a flow that has no use for the stream closes it, and one that ends leaves it to its caller.
                     self.stream = Stream::Open(Response::from_parts(head.clone(), body));
                     self.flow.handle(flow::Event::Response {
                         slot: Slot::Stream,
@@ -231,6 +238,7 @@ impl<F: Flow> Driver<F> {
             Stream::Open(response) => match Pin::new(response.body_mut()).poll_frame(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers carry nothing that a flow uses.
                     if let Ok(data) = frame.into_data() {
                         self.bytes += data.len() as u64;
                         self.flow.handle(flow::Event::Data(data));
@@ -258,8 +266,8 @@ impl<F: Flow> Driver<F> {
         };
         let runtime = &self.relay.runtime;
         loop {
-            // Most deadlines move further away with every piece of a stream. So the timer is not reset each time but only when it
-            // fires: it may fire early, never late.
+            // Most deadlines move further away with every piece of a stream. So an earlier timer is kept, and replaced only when
+            // it fires: it may fire too early, but never too late.
             let timer = match &mut self.timer {
                 Some(timer) if timer.at <= at => timer,
                 timer => timer.insert(Timer {
@@ -279,18 +287,20 @@ impl<F: Flow> Driver<F> {
     }
 }
 
+/// Converts an error of the transport for a flow, which decides about retries.
 fn failure(error: twentyfirst_transport::Error) -> Failure {
     let sent = if error.maybe_sent() {
         Sent::Maybe
     } else {
         Sent::No
     };
-    // A shared list wraps its error, which would hide the kind of the original.
-    let own = SharedError::of(&error);
-    let token_error: Option<&TokenError> = own.source().and_then(|source| source.downcast_ref());
+    // The error of a shared list is wrapped. The kind of the original decides.
+    let original = SharedError::of(&error);
+    let token_error: Option<&TokenError> =
+        original.source().and_then(|source| source.downcast_ref());
     let is_refused = token_error.is_some_and(TokenError::is_permanent);
-    // Both would fail again in the same way, so a flow must not retry them.
-    let is_permanent = is_refused || own.is_body_limit();
+    // A refused token and a response beyond the limit would be the same again, so a flow must not retry them.
+    let is_permanent = is_refused || original.is_body_limit();
     let failure = Failure::new(sent, error);
     if is_permanent {
         failure.permanent()

@@ -69,13 +69,15 @@ in_sandbox! {
         self.0.call(|id| WriteBytes::new(id, path, content))
     }
 
-    /// Reads a file as bytes; it may be empty (see [`ReadContent`](crate::protocol::files::ReadContent)). The file is held in
-    /// memory, up to 32 MiB unless the builder sets another limit. For more, see [`read_stream`](Self::read_stream).
+    /// Reads a file as bytes. The file is held in memory, up to 32 MiB unless the builder sets another limit. For longer files,
+    /// see [`read_stream`](Self::read_stream).
+    ///
+    /// An empty file takes a second request: see [`ReadContent`](crate::protocol::files::ReadContent).
     ///
     /// # Errors
     /// 500 with the code `internal_error` for a missing file.
     pub fn read(&self, path: impl Into<String>) -> Call<ReadBytes, Bytes> {
-        let read = self.0.id(|id| ReadBytes::new(id, path));
+        let read = self.0.with_id(|id| ReadBytes::new(id, path));
         Call::new(self.0.client.clone(), read, |client, read| async move {
             let flow = read.flow(client.options(), seed())?;
             let (content, _) = client.drive(&ReadBytes::ROUTE, flow).await?;
@@ -83,8 +85,8 @@ in_sandbox! {
         })
     }
 
-    /// Writes a file of any length, which is sent as it is produced. The relay is told the length if the body knows it or the
-    /// setter [`length`](Call::length) states it.
+    /// Writes a file of any length. The body is sent as it is produced. The request states the length if the body knows it or the
+    /// setter [`length`](Call::length) sets it.
     ///
     /// # Errors
     /// If `body` fails; its error is a source of the returned one.
@@ -93,20 +95,22 @@ in_sandbox! {
         path: impl Into<String>,
         body: impl Into<Body>,
     ) -> Call<WriteStream, WrittenFile> {
-        let write = self.0.id(|id| WriteStream::new(id, path));
+        let write = self.0.with_id(|id| WriteStream::new(id, path));
         let body = body.into();
         Call::new(self.0.client.clone(), write, |client, write| async move {
             client.upload(&write, body).await
         })
     }
 
-    /// Reads a file of any length; it may be empty (see [`ReadContent`](crate::protocol::files::ReadContent)). The body delivers
-    /// it as it is read, and closes the connection when it is dropped.
+    /// Reads a file of any length. The returned body delivers the file as it arrives, and closes the connection when it is
+    /// dropped.
+    ///
+    /// An empty file takes a second request: see [`ReadContent`](crate::protocol::files::ReadContent).
     ///
     /// # Errors
     /// 500 with the code `internal_error` for a missing file. Later failures are errors of the body.
     pub fn read_stream(&self, path: impl Into<String>) -> Call<ReadStream, Body> {
-        let read = self.0.id(|id| ReadStream::new(id, path));
+        let read = self.0.with_id(|id| ReadStream::new(id, path));
         Call::new(self.0.client.clone(), read, |client, read| async move {
             let flow = read.flow(client.options(), seed())?;
             let ((), stream) = client.drive(&ReadStream::ROUTE, flow).await?;
@@ -114,7 +118,7 @@ in_sandbox! {
         })
     }
 
-    /// Uploads a file of any length from this machine. It is sent as it is read, and the directories above it are created.
+    /// Uploads a file of any length from this machine. It is sent as it is read. Missing directories in the sandbox are created.
     ///
     /// See [`transfer`](crate::transfer) for the effects of a dropped or failed upload.
     ///
@@ -127,12 +131,13 @@ in_sandbox! {
         path_in_sandbox: impl Into<String>,
     ) -> Call<UploadFile, WrittenFile> {
         let (from, to) = (path_on_disk.into(), path_in_sandbox.into());
-        let upload = self.0.id(|id| UploadFile::new(id, from, to));
+        let upload = self.0.with_id(|id| UploadFile::new(id, from, to));
         Call::new(self.0.client.clone(), upload, UploadFile::run)
     }
 
-    /// Downloads a file to this machine, of any length up to a limit, and returns its length in bytes. The file gets its name
-    /// only when it is complete, and then replaces a file of that name. The directories above it are created.
+    /// Downloads a file to this machine, and returns its length in bytes: at most 4 GiB, unless [`max_bytes`](Call::max_bytes)
+    /// sets another limit. The file gets its name only when it is complete, and then replaces a file of that name. Missing
+    /// directories on this machine are created.
     ///
     /// See [`transfer`](crate::transfer) for the effects of a dropped or failed download.
     ///
@@ -145,12 +150,12 @@ in_sandbox! {
         path_on_disk: impl Into<PathBuf>,
     ) -> Call<DownloadFile, u64> {
         let (from, to) = (path_in_sandbox.into(), path_on_disk.into());
-        let download = self.0.id(|id| DownloadFile::new(id, from, to));
+        let download = self.0.with_id(|id| DownloadFile::new(id, from, to));
         Call::new(self.0.client.clone(), download, DownloadFile::run)
     }
 
-    /// Uploads the contents of a directory into a directory of the sandbox, which is created if needed. Other files in there
-    /// stay; files of the same name are overwritten.
+    /// Uploads the contents of a directory into a directory of the sandbox, which is created if needed. Files that are there
+    /// already stay, unless the upload has a file of the same name: then they are overwritten.
     ///
     /// ```no_run
     /// # async fn example(client: twentyfirst_client::AgentClient) -> Result<(), twentyfirst_client::Error> {
@@ -170,7 +175,7 @@ in_sandbox! {
     /// The sandbox needs `tar`.
     ///
     /// # Errors
-    /// [`Error::transfer_error`](crate::Error::transfer_error) if something cannot be read or kept, before anything is sent; if a
+    /// [`Error::transfer_error`](crate::Error::transfer_error) if an entry cannot be read or kept, before anything is sent; if a
     /// file changes its length during the upload; and if `tar` fails.
     pub fn upload_dir(
         &self,
@@ -178,7 +183,7 @@ in_sandbox! {
         path_in_sandbox: impl Into<String>,
     ) -> Call<UploadDir, ()> {
         let (from, to) = (path_on_disk.into(), path_in_sandbox.into());
-        let upload = self.0.id(|id| UploadDir::new(id, from, to));
+        let upload = self.0.with_id(|id| UploadDir::new(id, from, to));
         Call::new(self.0.client.clone(), upload, UploadDir::run)
     }
 
@@ -189,7 +194,7 @@ in_sandbox! {
     /// download. The sandbox needs `tar`.
     ///
     /// # Errors
-    /// [`Error::transfer_error`](crate::Error::transfer_error) if something cannot be kept or written, or exceeds the limits, and
+    /// [`Error::transfer_error`](crate::Error::transfer_error) if an entry cannot be kept or written, if a limit is exceeded, and
     /// if `tar` fails.
     pub fn download_dir(
         &self,
@@ -197,11 +202,11 @@ in_sandbox! {
         path_on_disk: impl Into<PathBuf>,
     ) -> Call<DownloadDir, Transferred> {
         let (from, to) = (path_in_sandbox.into(), path_on_disk.into());
-        let download = self.0.id(|id| DownloadDir::new(id, from, to));
+        let download = self.0.with_id(|id| DownloadDir::new(id, from, to));
         Call::new(self.0.client.clone(), download, DownloadDir::run)
     }
 
-    /// Lists a directory, one level deep unless the setter sets another depth.
+    /// Lists a directory, one level deep unless the setter `depth` sets another depth.
     ///
     /// # Errors
     /// 404 with the code `file_not_found` if the path does not exist.

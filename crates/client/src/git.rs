@@ -27,7 +27,7 @@ in_sandbox! {
     /// Clones a repository. For a private one set a [`token`](CloneRepository::token).
     ///
     /// # Errors
-    /// 400 with the code `git_clone_failed` and the output of git.
+    /// 400 with the code `git_clone_failed` and git's error output.
     #[doc(alias = "clone")]
     pub fn clone_repository(&self, url: impl Into<String>) -> Call<CloneRepository, ClonedRepository> {
         self.0.call(|id| CloneRepository::new(id, url))

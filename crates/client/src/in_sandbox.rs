@@ -3,11 +3,11 @@ use twentyfirst_protocol::{IntoId, InvalidRequest, Operation, SandboxId};
 use crate::call::Call;
 use crate::client::AgentClient;
 
-/// A client together with the sandbox that its calls use.
+/// A client and the sandbox that its calls use.
 #[derive(Debug, Clone)]
 pub(crate) struct InSandbox {
     pub(crate) client: AgentClient,
-    /// An invalid id is reported by the calls, so that getting the handle cannot fail.
+    /// The calls report an invalid id, so that `client.sandbox(id)` needs no `?`.
     pub(crate) sandbox_id: Result<SandboxId, InvalidRequest>,
 }
 
@@ -19,20 +19,24 @@ impl InSandbox {
         }
     }
 
-    /// Builds a value from the sandbox's id, if the id is valid.
-    pub(crate) fn id<O>(&self, make: impl FnOnce(SandboxId) -> O) -> Result<O, InvalidRequest> {
+    /// Builds a value with the sandbox's id, if the id is valid.
+    pub(crate) fn with_id<O>(
+        &self,
+        make: impl FnOnce(SandboxId) -> O,
+    ) -> Result<O, InvalidRequest> {
         self.sandbox_id.clone().map(make)
     }
 
+    /// Creates a call of an operation on the sandbox.
     pub(crate) fn call<O>(&self, operation: impl FnOnce(SandboxId) -> O) -> Call<O, O::Output>
     where
         O: Operation + Send + Sync + 'static,
         O::Output: Send,
     {
-        Call::of(&self.client, self.id(operation))
+        Call::of(&self.client, self.with_id(operation))
     }
 
-    /// Creates a call that also needs the id of something in the sandbox.
+    /// Creates a call of an operation that needs a second id: that of something in the sandbox.
     pub(crate) fn call_in<I, O>(
         &self,
         id: impl IntoId<I>,
@@ -44,13 +48,13 @@ impl InSandbox {
     {
         let operation = id
             .into_id()
-            .and_then(|id| self.id(|sandbox_id| operation(sandbox_id, id)));
+            .and_then(|id| self.with_id(|sandbox_id| operation(sandbox_id, id)));
         Call::of(&self.client, operation)
     }
 }
 
-/// Defines each call on a sandbox once, for two types: the handle that knows its sandbox, and the one that takes the id with each
-/// call.
+/// Defines methods for two types: for `$one`, which has the id of its sandbox, as they are written; and for `$any`, with the id as
+/// their first argument. So each call on a sandbox is written and documented once.
 macro_rules! in_sandbox {
     ($any:ident, $one:ident; $(
         $(#[$meta:meta])*

@@ -1,4 +1,4 @@
-//! Tests that dropping a mere description of a call is an error where unused values are denied, because nothing would be sent.
+//! Tests that `unused_must_use` finds a call that is never awaited, a flow that is never driven and the like: nothing would be sent.
 
 macro_rules! must_be_used {
     ($($name:ident: $statement:literal;)*) => {$(
@@ -8,7 +8,7 @@ macro_rules! must_be_used {
             "use twentyfirst_client::{AgentClient, Error, FollowPolicy, RunRef, SandboxId, Session, StartRun};\n",
             "async fn example(client: AgentClient, session: Session, run: RunRef, started: Started) -> Result<(), Error> {\n",
             $statement, ";\nOk(())\n}\n```\n",
-            // And nothing else is wrong with it.
+            // Compiles if the value is used, so nothing else is wrong with the statement.
             "```\n#![deny(unused_must_use)]\n",
             "use twentyfirst_client::protocol::{runs::Started, sandboxes::Exec};\n",
             "use twentyfirst_client::{AgentClient, Error, FollowPolicy, RunRef, SandboxId, Session, StartRun};\n",

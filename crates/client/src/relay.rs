@@ -28,7 +28,7 @@ pub(crate) struct Relay {
     pub(crate) thread_lists: ThreadLists,
 }
 
-/// The most bytes that are read of an error response's body. Errors are short; a longer body is not one of the relay's.
+/// The most bytes that are read of the body of an error response. The relay's own errors are shorter.
 pub(crate) const ERROR_BODY: usize = 1024 * 1024;
 
 impl Relay {
@@ -46,12 +46,13 @@ impl Relay {
         Ok(self.transport.send(request))
     }
 
-    /// Adds to a request what this relay needs: base URL, headers, credential and timeouts.
+    /// Completes a request for this relay: adds the base URL, headers, the credential and timeouts.
     fn prepare(
         &self,
         mut request: Request<Body>,
         timeouts: Timeouts,
     ) -> Result<Request<Body>, InvalidRequest> {
+        // For the spans of the transport, which must not show ids.
         if let Some(route) = request.extensions().get::<Route>() {
             let template = RouteTemplate(route.path);
             request.extensions_mut().insert(template);
@@ -64,12 +65,13 @@ impl Relay {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
+        // Nothing here decodes another coding.
         headers
             .entry(ACCEPT_ENCODING)
             .or_insert(HeaderValue::from_static("identity"));
         self.credential.authorize(&mut request);
         let mut limits = StageTimeouts::default();
-        // Without a value here the transport's own default would apply.
+        // The transport has a default of its own for a missing value. So "no limit" has to be written as a value.
         limits.connect = Some(timeouts.connect.unwrap_or(Duration::MAX));
         limits.send = timeouts.silence;
         limits.head = timeouts.head;
@@ -89,7 +91,7 @@ impl Relay {
         Ok(self.transport.send(request).await?)
     }
 
-    /// Masks the key or the token in a text of the relay.
+    /// Masks the key or the tokens in a text from the relay.
     pub(crate) fn mask(&self, text: &str) -> String {
         let secrets = self.secrets();
         Redactor::new(secrets.iter().map(ApiKey::expose)).redact(text)

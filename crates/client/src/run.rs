@@ -28,20 +28,21 @@ use crate::telemetry::Watch;
 /// - [`next_event`](Self::next_event): the chunks, and what happens to the connection;
 /// - [`into_events`](Self::into_events) and [`into_body`](Self::into_body): this one connection, to pass it on.
 ///
-/// [`outcome`](Self::outcome) returns how the run ended and what it cost.
+/// [`outcome`](Self::outcome) waits for the end of the run, and returns how it ended and what it cost.
 ///
 /// # When the connection is cut
 /// A run does not end with its connection. By default the missing rest is read from the stored answer once the run is over, up to
 /// 30 min after the cut. For a longer time, or another way to go on, set a [`FollowPolicy`](crate::FollowPolicy) in the
 /// [`CallOptions`](crate::CallOptions). Delivered content never disappears from the message, nothing is delivered twice, and the
-/// messages are never sent again. A [`Gap`](crate::RunEvent::Gap) marks a place where chunks may be missing. If the rest after a
-/// gap cannot be matched with the delivered chunks, it does not come as chunks but only in the [`message`](Self::message). The
-/// last level covers a single connection: there, a cut is an error.
+/// user's messages are never sent again. A [`Gap`](crate::RunEvent::Gap) marks a place where chunks may be missing. If the rest
+/// after a gap cannot be matched with the delivered chunks, it does not come as chunks but only in the
+/// [`message`](Self::message). For [`into_events`](Self::into_events) and [`into_body`](Self::into_body), which cover a single
+/// connection, a cut is an error.
 ///
 /// # Dropping and cancelling
-/// Dropping a run only stops listening and sends nothing: the run goes on in its sandbox, costs money, and is stored in its
-/// thread. [`cancel`](Self::cancel) ends it. The cost up to then is spent, and nothing of the run is stored. A run is `Send` but
-/// not `Sync`: call `cancel`, or clone the [`run_ref`](Self::run_ref), before you move it into the task that reads it.
+/// Dropping a run only stops reading and sends nothing: the run goes on in its sandbox, costs money, and is stored in its
+/// thread. [`cancel`](Self::cancel) ends it. The cost up to then is spent, and nothing of the run is stored. To cancel a run that
+/// another task reads, call `cancel` or clone the [`run_ref`](Self::run_ref) before you move the run into that task.
 ///
 /// # Cancel safety
 /// All methods of a run are cancel-safe. Everything that has been read stays in the run, so dropping a future loses nothing.
@@ -71,15 +72,15 @@ pub struct Run {
     created: Created,
     resume_url: Uri,
     driver: Driver<FollowFlow>,
-    /// Boxed, because it is only known after minutes of reading and would make every move of the run larger.
+    /// Boxed, because it is known only at the end and would make every move of the run larger.
     outcome: Option<Box<Outcome>>,
-    /// Whether the end was returned to the reader of chunks.
+    /// Whether the reader of chunks got the last item.
     told: bool,
     watch: Watch,
 }
 
 impl Run {
-    /// Creates a run that reads its stream from this body.
+    /// Creates a run that was just started, and whose stream is this body.
     pub(crate) fn reading(
         client: AgentClient,
         started: Started,
@@ -97,7 +98,7 @@ impl Run {
         )
     }
 
-    /// Creates a run that was started elsewhere.
+    /// Creates a run that was started elsewhere. It sends its first request when it is first read.
     pub(crate) fn joining(
         client: AgentClient,
         run: FollowRun,
@@ -136,17 +137,17 @@ impl Run {
         &self.run.agent
     }
 
-    /// Returns the sandbox in which it runs.
+    /// Returns the id of the sandbox in which it runs.
     pub fn sandbox_id(&self) -> &SandboxId {
         &self.run.sandbox_id
     }
 
-    /// Returns the thread in which it runs.
+    /// Returns the id of the thread in which it runs.
     pub fn thread_id(&self) -> &ThreadId {
         &self.run.thread_id
     }
 
-    /// Returns the sandbox and the thread that were created for it.
+    /// Returns the ids of the sandbox and the thread that the call created for this run.
     pub fn created(&self) -> &Created {
         &self.created
     }
@@ -157,8 +158,7 @@ impl Run {
         &self.run
     }
 
-    /// Returns the URL at which the stream of this sandbox can be joined (GET) and its run be cancelled (DELETE), both with the
-    /// key.
+    /// Returns the relay's URL for the stream of this sandbox: GET joins the stream, DELETE cancels its run. Both need the key.
     pub fn resume_url(&self) -> &Uri {
         &self.resume_url
     }
@@ -169,8 +169,10 @@ impl Run {
     /// [`message`](Self::message) has the missing content.
     ///
     /// # Errors
-    /// If an event is not a chunk; reading can go on after it. If the run is lost; this is the last item. A run that fails says
-    /// so by a chunk: [`Chunk::Error`].
+    /// - An event of the stream is not a chunk. Reading can go on after this error.
+    /// - The run is lost. This error is the last item.
+    ///
+    /// A run that fails is not an error here: it delivers a chunk, [`Chunk::Error`].
     pub async fn next_chunk(&mut self) -> Option<Result<Chunk<'static>, Error>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
@@ -180,11 +182,11 @@ impl Run {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// Reads until the run has finished, and returns the whole message. Chunks that do not fit are skipped.
+    /// Reads until the run has finished, and returns the whole message. Chunks that fit nowhere in it are skipped.
     ///
-    /// A run that was stopped by one of its limits, such as `maxTurns`, has a message too: see [`Outcome::is_success`]. The relay
-    /// may have stored an answer incompletely, as can happen with [`FollowPolicy::live`](crate::FollowPolicy::live). Then the
-    /// message is incomplete: see [`Outcome::message_state`].
+    /// A run that was stopped by one of its limits, such as `maxTurns`, has a message too: see [`Outcome::is_success`]. The message
+    /// is incomplete if the relay stored the answer incompletely, as can happen with
+    /// [`FollowPolicy::live`](crate::FollowPolicy::live): see [`Outcome::message_state`].
     ///
     /// # Errors
     /// If the run failed, was cancelled or is lost, or if its message is longer than 256 MiB. Everything read before stays in
@@ -195,6 +197,7 @@ impl Run {
                 break;
             }
         }
+        // The flow knows the end before the driver reports it, which it does only after all earlier events were read.
         let flow = self.driver.flow();
         let is_partial = |outcome: &Outcome| outcome.message_state == MessageState::Partial;
         let outcome = flow.outcome().map(|outcome| self.redacted(outcome.clone()));
@@ -210,7 +213,7 @@ impl Run {
             }
             // A run that was lost after its `finish` chunk has a complete message.
             Some(RunEnd::Lost(_) | RunEnd::Completed) => {}
-            // The `finish` chunk already tells that the run failed, even before the end of the run arrives.
+            // The message is complete, but the end of the run has not arrived yet. A failure is known from an earlier chunk.
             None => match flow.failure() {
                 Some("cancelled") => return Err(Error::run_cancelled()),
                 Some(text) => {
@@ -225,7 +228,7 @@ impl Run {
         }
     }
 
-    /// Reads until the run has finished, and returns the text of the whole message: all its text parts, one after the other.
+    /// Reads until the run has finished, and returns the text of the whole message: its text parts, joined without a separator.
     ///
     /// # Errors
     /// The same as for [`message`](Self::message).
@@ -234,7 +237,7 @@ impl Run {
     }
 
     /// Returns the message as far as it has been read, or the final message when the run is over. If the run did not complete,
-    /// parts may be open: a text whose state is `streaming`, or a tool call without its output.
+    /// some parts may be unfinished: a text whose state is `streaming`, or a tool call without its output.
     pub fn message_so_far(&mut self) -> &UiMessage {
         self.driver.flow_mut().message()
     }
@@ -258,13 +261,15 @@ impl Run {
     }
 
     /// Returns the undecoded events of this connection. Call it before you read anything: events that were read are not included,
-    /// and the rest may begin in the middle of an event. For a run that was joined there are none.
+    /// and the rest may begin in the middle of an event. A run from [`Threads::follow`](crate::Threads::follow) has no connection
+    /// yet, so it has no events.
     pub fn into_events(self) -> SseEvents<Body> {
         self.into_body().sse_events()
     }
 
     /// Returns the body of this connection, to be passed on unchanged. Call it before you read anything: data that was read is
-    /// not included, and the rest may begin in the middle of an event. For a run that was joined the body is empty.
+    /// not included, and the rest may begin in the middle of an event. A run from [`Threads::follow`](crate::Threads::follow) has
+    /// no connection yet, so its body is empty.
     pub fn into_body(self) -> Body {
         self.watch.over(self.driver.into_stream().into_body())
     }
@@ -284,6 +289,7 @@ impl Run {
         let client = self.client.clone();
         let run = self.run.clone();
         let end = self.outcome.as_ref().map(|outcome| &outcome.end);
+        // A lost run may still go on at the relay. After any other end, a cancel could only hit the next run.
         let is_over = end.is_some_and(|end| !matches!(end, RunEnd::Lost(_)));
         async move {
             match is_over {
@@ -305,12 +311,13 @@ impl Run {
     }
 
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<RunEvent>> {
+        // The driver must not be polled after its output.
         if self.outcome.is_some() {
             return Poll::Ready(None);
         }
         let driver = &mut self.driver;
         let event = self.watch.in_scope(|| driver.poll_event(cx));
-        // Counted before the event is returned, also if there is none yet.
+        // Counted even if there is no event yet: bytes of an incomplete event have been read, too.
         self.watch.bytes(driver.take_bytes());
         match ready!(event) {
             Event::Item(event) => {
@@ -335,6 +342,7 @@ impl Run {
                 None => break,
             }
         }
+        // A lost run ends with an error, once. Any other end has a chunk of its own, or is told by `outcome`.
         let is_first = !std::mem::replace(&mut self.told, true);
         Poll::Ready(match self.outcome.as_ref().map(|outcome| &outcome.end) {
             Some(RunEnd::Lost(lost)) if is_first => Some(Err(Error::run_lost(lost.clone()))),

@@ -31,7 +31,7 @@ impl Sandboxes {
         Git::new(self.client.clone())
     }
 
-    /// Creates a sandbox for the agent with this slug, and waits until it is ready. See [`CreateSandbox`].
+    /// Creates a sandbox for the agent with this slug, and waits until it is ready. See [`CreateSandbox`] for the setters.
     ///
     /// # Errors
     /// 404 with the code `agent_not_found` for an unknown agent.
@@ -65,17 +65,17 @@ impl SandboxHandle {
         Self(InSandbox::new(client, sandbox_id))
     }
 
-    /// Returns the calls on its files.
+    /// Returns the calls on the sandbox's files.
     pub fn files(&self) -> SandboxFiles {
         SandboxFiles(self.0.clone())
     }
 
-    /// Returns the calls on its git repositories.
+    /// Returns the calls on the sandbox's git repositories.
     pub fn git(&self) -> SandboxGit {
         SandboxGit(self.0.clone())
     }
 
-    /// Returns the calls on its threads.
+    /// Returns the calls on the sandbox's threads.
     pub fn threads(&self) -> SandboxThreads {
         SandboxThreads(self.0.clone())
     }
@@ -104,7 +104,7 @@ in_sandbox! {
     /// another limit.
     ///
     /// # Errors
-    /// 408 with the code `command_timeout`. A command that fails is a result and no error.
+    /// 408 with the code `command_timeout`. A command that fails is not an error: see its exit code.
     ///
     /// # Cancel safety
     /// Dropping the call does not stop the command.

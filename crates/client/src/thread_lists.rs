@@ -1,16 +1,17 @@
-//! Shares one list of a sandbox's threads among the runs that are followed there.
+//! Shares lists of a sandbox's threads among the runs that are followed there.
 //!
-//! A run that waits for its end lists the threads of its sandbox again and again. Without sharing, the requests would grow with
-//! the number of runs, although each response has the state of all of them.
+//! A run that waits for its end lists the threads of its sandbox again and again. Without sharing, the number of requests would
+//! grow with the number of runs, although each response has the state of all of them.
 //!
 //! ```text
-//!   run 1 ─ request ─┐
-//!   run 2 ─ request ─┤  pending: until 1 s after the last one began, and it is over ──► one request ──► runs 1 to 3
-//!   run 3 ─ request ─┘                                              run 4 ─ request ──► the next one
+//!   run 1 asks ─┐                 ┌─ waits until the previous request is over ─┐
+//!   run 2 asks ─┼─► `next` ───────┤  and began at least 1 s ago                ├─► `under_way`: one request for runs 1 to 3
+//!   run 3 asks ─┘                 └────────────────────────────────────────────┘
+//!                                                                    run 4 asks ─► a new `next`
 //! ```
 //!
-//! **A run gets the response to a request that began after its own.** It asks whether it is still under way now. The response to a
-//! request that began earlier may be older than what the run has just read from its stream.
+//! **A run never gets the response to a request that began before the run asked.** It wants to know whether it is still under way
+//! now. An earlier request may have been processed before the events that the run has just read from its stream.
 //!
 //! A run that is alone in its sandbox sends its own request at once.
 
@@ -33,7 +34,7 @@ use twentyfirst_transport::{Body, Error, ResponseFuture};
 
 use crate::relay::{ERROR_BODY, Relay};
 
-/// The shortest time between the beginnings of two shared requests.
+/// The shortest time between the beginnings of two shared requests of a sandbox.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The shared lists of threads, by sandbox. Only sandboxes in which a run is followed have an entry.
@@ -44,18 +45,19 @@ pub(crate) struct ThreadLists(Arc<Mutex<HashMap<SandboxId, Sandbox>>>);
 struct Sandbox {
     /// The number of runs that are followed there.
     runs: usize,
-    /// The time at which the last request began.
+    /// The time at which the last shared request began.
     begun: Option<Instant>,
-    /// The last request that has begun.
+    /// The last request that has begun. It may be over.
     under_way: Option<SharedList>,
-    /// The request that has not begun yet, and can still be joined.
+    /// The request that is planned and has not begun yet. Only this one can be joined.
     next: Option<SharedList>,
 }
 
-/// The response to a shared request, for all runs that wait for it. The receiver fails if its runtime, and so its task, is gone.
+/// The response to a shared request, for all runs that wait for it. The receiver fails if the task that sends the request is gone,
+/// for example because its runtime was shut down.
 type SharedList = Shared<oneshot::Receiver<Result<(Parts, Bytes), ListFailed>>>;
 
-/// A run that is followed in a sandbox. Dropping it removes the run.
+/// A run that is followed in a sandbox. Dropping it removes the run from the count.
 pub(crate) struct Follower {
     lists: ThreadLists,
     sandbox: SandboxId,
@@ -77,7 +79,8 @@ impl ThreadLists {
 }
 
 impl Follower {
-    /// Begins to send the request of a run. A list of threads is shared with the other runs of the sandbox.
+    /// Begins to send a request of a run. A list of threads is shared with the other runs of the sandbox; any other request is
+    /// sent at once.
     pub(crate) fn begin(
         &self,
         relay: &Arc<Relay>,
@@ -90,12 +93,15 @@ impl Follower {
             let mut sandboxes = self.lists.lock();
             match sandboxes.get_mut(&self.sandbox) {
                 Some(sandbox) if sandbox.runs > 1 => match &sandbox.next {
-                    Some(next) => next.clone(),
-                    None => self.plan(relay, send, sandbox)?,
+                    // One that is over before it has begun has lost its task. Whoever joined it would never get a list.
+                    Some(next) if next.peek().is_none() => next.clone(),
+                    _ => self.plan(relay, send, sandbox)?,
                 },
+                // A run that is alone would only wait longer.
                 _ => return relay.begin(send),
             }
         };
+        // Timeouts of the request begin when it is sent, so the wait for it does not count.
         Ok(ResponseFuture::new(async move {
             let (head, body) = list.await.unwrap_or_else(|_| Err(ListFailed::gone()))?;
             Ok(Response::from_parts(head, Body::from(body)))
@@ -124,15 +130,17 @@ impl Follower {
             if !pause.is_zero() {
                 clock.sleep(pause).await;
             }
+            // A relay that takes longer than the pause is not asked twice at the same time. How the previous request ended does not
+            // matter here.
             if let Some(before) = before {
                 let _ = before.await;
             }
+            // Before the request is sent, so that no run joins it afterwards. Whoever asks from here on waits for the next one.
             if let Some(sandbox) = lists.lock().get_mut(&id) {
-                // The request begins now, so a run that asks from here on has to wait for the next one.
                 sandbox.under_way = sandbox.next.take();
                 sandbox.begun = Some(clock.now());
             }
-            // Fails only if no run waits any more.
+            // Sending fails only if no run waits any more.
             let _ = sender.send(fetch(&relay, send).await.map_err(ListFailed::from));
         }));
         Ok(list)
@@ -143,6 +151,7 @@ impl Follower {
 async fn fetch(relay: &Arc<Relay>, send: SendRequest) -> Result<(Parts, Bytes), Error> {
     let sent = relay.begin(send).map_err(Error::not_sent)?;
     let (head, body) = sent.await?.into_parts();
+    // As the driver reads the response to a request of its own.
     let body = match head.status.is_success() {
         true => body.collect_up_to(relay.response_limit).await?,
         false => body.read_beginning(ERROR_BODY).await.bytes,
@@ -155,6 +164,7 @@ impl Drop for Follower {
         let mut sandboxes = self.lists.lock();
         if let Some(sandbox) = sandboxes.get_mut(&self.sandbox) {
             sandbox.runs = sandbox.runs.saturating_sub(1);
+            // Otherwise the map would grow with every sandbox that was ever used.
             if sandbox.runs == 0 {
                 sandboxes.remove(&self.sandbox);
             }
@@ -168,7 +178,7 @@ impl fmt::Debug for Follower {
     }
 }
 
-/// The failure of a shared request, for each run that waits for it.
+/// The failure of a shared request, with a copy for each run that waits for it.
 #[derive(Clone)]
 struct ListFailed {
     maybe_sent: bool,
@@ -188,7 +198,7 @@ impl SharedError {
 }
 
 impl ListFailed {
-    /// The task of the request is gone.
+    /// Creates the failure of a request whose task is gone.
     fn gone() -> Self {
         Self::from(Error::new(
             "the task that lists the threads for several runs is gone",
@@ -207,6 +217,7 @@ impl From<Error> for ListFailed {
 
 impl From<ListFailed> for Error {
     fn from(failed: ListFailed) -> Self {
+        // Each run decides about retries on its own, so it has to know whether the request was sent.
         match failed.maybe_sent {
             true => Self::new(failed.source),
             false => Self::not_sent(failed.source),

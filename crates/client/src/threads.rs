@@ -84,15 +84,15 @@ impl Threads {
     /// stored answer. With [`FollowPolicy::live`](crate::FollowPolicy::live) and [`FollowPolicy::off`](crate::FollowPolicy::off)
     /// it joins the stream, which can cost stored history.
     ///
-    /// A run whose runtime has died streams for ever. So waiting may never end without a
-    /// [`deadline`](crate::FollowPolicy::deadline), and only cancelling such a run frees its thread.
+    /// If the runtime of a run has died, the relay reports the run as streaming for ever. So waiting may never end unless a
+    /// [`deadline`](crate::FollowPolicy::deadline) is set, and only cancelling such a run frees its thread.
     ///
     /// ```no_run
     /// use std::time::Duration;
     /// use twentyfirst_client::{AgentClient, FollowPolicy, RunRef};
     ///
     /// # async fn example(client: AgentClient) -> Result<(), Box<dyn std::error::Error>> {
-    /// // Start it, and store what it takes to find it again.
+    /// // Start it, and store the ids that find it again.
     /// let started = client.threads().run("my-agent", "Find bugs in /src").in_background().await?;
     /// let row = serde_json::to_string(&started.run)?;
     ///
@@ -113,9 +113,9 @@ impl Threads {
     /// # }
     /// ```
     ///
-    /// Data saved after the call is lost if the process dies during it. To find the run all the same, create its sandbox and its
-    /// thread first, give its message an id, and store all three before the call. The id must be unique among the user messages
-    /// of the thread, since it identifies the run.
+    /// If the process dies during the call that starts the run, it has not stored those ids. To find the run all the same, create
+    /// its sandbox and its thread first, give its message an id, and store all three ids before the call. The message's id
+    /// identifies the run, so it must be unique among the user messages of the thread.
     ///
     /// ```no_run
     /// use twentyfirst_client::{AgentClient, Session, UiMessage};
@@ -124,7 +124,7 @@ impl Threads {
     /// let sandbox = client.sandboxes().create("my-agent").await?;
     /// let thread = client.threads().create(&sandbox).await?;
     /// let (session, turn) = (Session::new("my-agent").sandbox_id(&sandbox).thread_id(&thread), "turn-1");
-    /// // Store both here.
+    /// // Store the session and the turn here.
     /// let message = UiMessage::user("Find bugs in /src").with_id(turn);
     /// client.threads().start(session.run(message)).in_background().await?;
     ///
@@ -136,15 +136,15 @@ impl Threads {
     /// ```
     ///
     /// # Errors
-    /// If the request is invalid. Later failures are reported by the run.
+    /// If the request is invalid. The run reports later failures.
     pub fn follow(&self, run: impl Into<FollowRun>) -> Result<Run, Error> {
         Run::joining(self.client.clone(), run.into(), seed(), Watch::follow)
     }
 
-    /// Cancels a run, and no other: see [`Run::cancel`].
+    /// Cancels this run, and no other: see [`Run::cancel`].
     ///
     /// # Errors
-    /// [`Error::other_run`] if another run would be ended.
+    /// [`Error::other_run`] if the relay would end another run instead.
     pub fn cancel(&self, run: impl Into<RunRef>) -> Call<RunRef, Cancelled> {
         let run = Ok(run.into());
         Call::new(self.client.clone(), run, |client, run| async move {
@@ -156,8 +156,8 @@ impl Threads {
 }
 
 impl Call<StartRun, Run> {
-    /// Starts the run without streaming its answer, which is only stored. The call returns when the run has been accepted; it may
-    /// still be starting. To wait for its end or to join its stream, see [`Threads::follow`].
+    /// Starts the run without streaming its answer: the relay only stores it. The call returns when the relay has accepted the
+    /// run, which may still be starting then. To wait for its end or to join its stream, see [`Threads::follow`].
     pub fn in_background(self) -> Call<StartRun, Started> {
         self.run_with(|client, run| async move {
             let flow = run.flow(Some(Mode::Background), client.options(), seed())?;
@@ -182,7 +182,7 @@ in_sandbox! {
         self.0.call(ListThreads::new)
     }
 
-    /// Creates a thread. It has no name unless the setter gives it one.
+    /// Creates a thread. It has no name, unless the setter `name` sets one.
     ///
     /// # Errors
     /// 404 for an unknown sandbox.
@@ -207,7 +207,7 @@ in_sandbox! {
     }
 }
 
-/// Starts a run. Returns the response with its stream, and the telemetry of the run.
+/// Starts a run. Returns its ids, the response with its stream, and its telemetry.
 pub(crate) async fn start(
     client: &AgentClient,
     run: StartRun,

@@ -16,8 +16,8 @@ impl Tokens {
 
     /// Creates a token. By default it is valid for all agents and for one hour.
     ///
-    /// It exchanges a key for a token, like `exchangeToken` of `@21st-sdk/nextjs/server`. For the route that browsers call to get
-    /// one, see [`TokenHandler`](crate::backend::TokenHandler).
+    /// The call exchanges a key for a token, like `exchangeToken` of `@21st-sdk/nextjs/server`. For the route from which browsers
+    /// get their tokens, see [`TokenHandler`](crate::backend::TokenHandler).
     ///
     /// ```no_run
     /// use twentyfirst_client::AgentClient;

@@ -2,7 +2,7 @@
 
 use twentyfirst_protocol::Route;
 
-/// Wraps an operation with all its attempts in a span. The span has the method and the route, but no values.
+/// Wraps an operation with all its attempts in one span. The span has the method and the route, but no values of the request.
 #[cfg(feature = "tracing")]
 pub(crate) fn operation<T>(
     route: &Route,

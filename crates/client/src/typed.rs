@@ -16,9 +16,9 @@ use crate::run::Run;
 impl Call<StartRun, Run> {
     /// Reads the answer as a `T`, and asks the agent to follow its JSON Schema. Feature `schemars`.
     ///
-    /// The schema is added to the turn after the user's text. If the answer holds no such value, it is repaired once: a second
-    /// run in the same thread tells the agent what was wrong. See [`protocol::runs::typed`](twentyfirst_protocol::runs::typed)
-    /// for the way values are found.
+    /// The schema is added to the turn after the user's text. If the answer contains no such value, the call asks once more: a
+    /// second run in the same thread tells the agent what was wrong. See
+    /// [`protocol::runs::typed`](twentyfirst_protocol::runs::typed) for the way values are found in an answer.
     ///
     /// ```no_run
     /// use twentyfirst_client::{AgentClient, schemars};
@@ -43,11 +43,12 @@ impl Call<StartRun, Run> {
     /// The call returns when the run is over.
     ///
     /// # Errors
-    /// [`Error::is_no_value`] if both answers hold no value, and the errors of [`run`](crate::Threads::run) and [`Run::message`].
-    /// In any case [`Error::answers`] has the agent's texts and their cost, and [`Error::created`] names the sandbox.
+    /// [`Error::is_no_value`] if neither answer contains a value, and the errors of [`run`](crate::Threads::run) and
+    /// [`Run::message`]. In any case [`Error::answers`] has the agent's texts and their cost, and [`Error::created`] names the
+    /// sandbox.
     ///
     /// # Cancel safety
-    /// Dropping the future only stops listening: a run that has begun goes on and costs money.
+    /// Dropping the future only stops reading: a run that has begun goes on and costs money.
     #[cfg(feature = "schemars")]
     pub fn json<T>(self) -> Call<StartRun, Typed<T>>
     where
@@ -73,14 +74,14 @@ impl Call<StartRun, Run> {
     }
 }
 
-/// A value given by an agent, with the runs that it took.
+/// A value from an agent, with the runs that it took to get it.
 #[non_exhaustive]
 pub struct Typed<T> {
     /// The value.
     pub value: T,
-    /// The sandbox and the thread that were created for it. They cost money until they are deleted.
+    /// The ids of the sandbox and the thread that were created for it. A sandbox costs money until it is deleted.
     pub created: Created,
-    /// The runs that were made, first to last: one, or two with a repair.
+    /// The answers in order: one, or two if the agent was asked once more.
     pub answers: Vec<Answered>,
 }
 
@@ -92,7 +93,7 @@ impl<T> Typed<T> {
 
     /// Returns the session of the conversation, to continue it or to delete its sandbox.
     ///
-    /// `None` only for a value without answers, which no call returns.
+    /// Returns `None` only if [`answers`](Self::answers) is empty, which is never so in a value that a call returned.
     pub fn session(&self) -> Option<Session> {
         Some(self.answers.last()?.run.session())
     }
@@ -114,7 +115,7 @@ async fn ask<T: DeserializeOwned>(
     run: StartRun,
     schema: Value,
 ) -> Result<Typed<T>, Error> {
-    // Validate before the schema is added: it would give text to a turn that has none.
+    // Validated before the schema is added: with the schema even a turn without text would pass.
     run.validate()?;
     let mut question = TypedQuestion::new(run, schema);
     let mut next = question.first();
@@ -148,11 +149,12 @@ async fn answer<T: DeserializeOwned>(
     created: &mut Created,
 ) -> Result<TypedStep<T>, Error> {
     let mut run = client.threads().start(run).await?;
+    // The second run uses the sandbox and the thread of the first, so it creates nothing.
     if created.is_empty() {
         created.clone_from(run.created());
     }
     let message = run.message().await;
-    // The usage comes after the message, and only then is the thread free for another run.
+    // The message can be complete before the run is over. Only at the end is the usage known, and the thread free for another run.
     let outcome = run.outcome().await;
     let text = match &message {
         Ok(message) => texts(message),

@@ -1,4 +1,4 @@
-//! The questions that an error answers, tested against the local relay.
+//! The questions that one can ask an error, such as `is_timeout`, with errors of the local relay.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -39,7 +39,7 @@ async fn a_file_that_is_missing_is_not_found_however_it_is_read() {
     for error in [text, bytes, list] {
         assert!(error.is_not_found() && !error.is_retryable(), "{error}");
     }
-    // Another failure with the same status and the same code.
+    // This failure has the same status and the same code, but the file is not missing.
     let directory = files
         .read_to_string(&sandbox, "/home/user")
         .await
@@ -48,7 +48,7 @@ async fn a_file_that_is_missing_is_not_found_however_it_is_read() {
     assert!(!directory.is_not_found());
 }
 
-/// A client whose relay always responds so.
+/// Returns a client whose relay always responds with this.
 fn responding(status: u16, body: &'static str) -> AgentClient {
     let relay = from_fn(move |_| async move {
         Ok(Response::builder()
@@ -136,7 +136,7 @@ async fn temporary_errors_are_retryable_and_permanent_ones_are_not() {
 
 #[tokio::test]
 async fn a_connection_that_fails_names_the_host_and_no_more() {
-    // Nobody listens there.
+    // No system listens on port 9 by itself.
     let client = AgentClient::builder()
         .api_key("21st_sk_secret")
         .base_url("http://127.0.0.1:9/prefix")

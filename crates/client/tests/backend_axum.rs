@@ -1,4 +1,4 @@
-//! Routes of a user's own in axum: what a browser sends is read as the handlers read it, and errors are responses.
+//! A user's own routes in axum: they read requests of browsers as the handlers do, and errors become responses.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -20,7 +20,7 @@ use twentyfirst_client::protocol::tokens::{CreateToken, Token};
 use twentyfirst_client::{AgentClient, Error, RunRef, Sandbox, Session};
 use twentyfirst_local_relay::{Fault, LocalRelay};
 
-/// A team's own route, whose errors are the client's.
+/// A route that returns errors of the client.
 async fn sandbox(
     State(client): State<AgentClient>,
     Path(id): Path<String>,
@@ -28,7 +28,7 @@ async fn sandbox(
     client.sandboxes().get(id).await.map(Json)
 }
 
-/// One that refuses some requests, too.
+/// A route that also refuses some requests.
 async fn thread(
     State(client): State<AgentClient>,
     Path((sandbox, thread)): Path<(String, String)>,
@@ -119,7 +119,7 @@ async fn an_error_of_the_client_converts_into_the_response_of_the_handlers() {
     let error = client.sandboxes().get("none").await.unwrap_err();
     assert_eq!(refusal, json!({ "error": Refusal::from(error).message() }));
 
-    // The relay refuses the key, which is nothing that a browser could mend.
+    // The relay refuses the key. The browser can do nothing about that, so it is not a 401 for the browser.
     relay.inject(Fault::refuse(StatusCode::UNAUTHORIZED).always());
     let (status, refusal) = call(&routes, "GET", &format!("/sandboxes/{id}/threads/t"), "").await;
     assert_eq!(status, StatusCode::BAD_GATEWAY);
@@ -188,7 +188,7 @@ async fn token_and_thread_requests_are_read_as_in_their_handlers() {
     let (_, asked) = call(&routes, "GET", &format!("/named?{query}"), "").await;
     assert_eq!(asked, format!("{:?} None", Some(&id)));
 
-    // And the handler beside them, with all its methods.
+    // The handler beside these routes serves all its methods.
     let (status, thread) = call(&routes, "POST", "/threads", body).await;
     assert_eq!((status, &thread["name"]), (StatusCode::OK, &json!("First")));
     let (_, threads) = call(&routes, "GET", &format!("/threads?{query}"), "").await;
@@ -217,7 +217,7 @@ async fn limits_are_the_defaults_of_the_handlers_or_set_by_a_layer() {
     let spaces = |length| Full::from(vec![b' '; length]);
     let long = |length| Body::new(spaces(length));
     for path in ["/ask", "/token", "/named"] {
-        // More than axum's own extractors take, and nothing but spaces.
+        // Longer than axum's own extractors accept. It is refused only because it has nothing but spaces.
         let (status, _) = call(&routes, "POST", path, long(3 * a_mebibyte)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
         let (status, refusal) = call(&routes, "POST", path, long(longer)).await;

@@ -1,4 +1,4 @@
-//! The memory that a stalled browser takes. A process of its own, because it measures its own memory.
+//! The memory that a stalled browser takes. The test has a process of its own, because it measures that process.
 //!
 //! The answer is 64 MiB long and the browser stalls for 2 s; with `LONG_STALL=1` it is 256 MiB and 10 s.
 
@@ -77,7 +77,7 @@ fn serve(relay: SocketAddr) -> SocketAddr {
     resident::serve(chats)
 }
 
-/// Sends a message, and reads the answer to the end of its head.
+/// Sends a message, and reads the head of the response.
 fn browser(server: SocketAddr) -> BufReader<TcpStream> {
     let body = r#"{"id":"1","messages":[{"role":"user","parts":[{"type":"text","text":"Hi"}]}]}"#;
     let mut socket = TcpStream::connect(server).unwrap();
@@ -101,7 +101,7 @@ fn read_head(socket: &mut impl BufRead) -> String {
     head
 }
 
-/// Reads a chunked body: its length.
+/// Reads a chunked body, and returns its length.
 fn read_body(mut socket: impl BufRead) -> usize {
     let mut length = 0;
     let mut piece = Vec::new();
@@ -126,7 +126,7 @@ fn a_stalled_browser_stalls_the_relay_and_takes_no_memory() {
     };
     let written = Arc::new(AtomicUsize::new(0));
     let server = serve(relay(length, Arc::clone(&written)));
-    // What the first exchange takes, whatever its length, is no matter of the answer's.
+    // The first exchange takes memory that does not depend on the answer. It is not measured.
     drop(browser(server));
     thread::sleep(Duration::from_millis(200));
 
@@ -147,7 +147,7 @@ fn a_stalled_browser_stalls_the_relay_and_takes_no_memory() {
         on_the_way / 1024,
         peak / 1024,
     );
-    // The sockets on the way hold some, too: the system gives each several MiB.
+    // The sockets between relay and browser hold some bytes, too: the system gives each several MiB.
     assert!(on_the_way < length / 2, "the relay was held up");
     assert!(stalled.saturating_sub(before) <= GROWTH, "while it stalled");
     assert!(peak.saturating_sub(before) <= GROWTH, "at any time");

@@ -1,4 +1,4 @@
-//! The memory that large bodies of unauthorized requests take. A process of its own, because it measures its own memory.
+//! The memory that large bodies of unauthorized requests take. The test has a process of its own, because it measures that process.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -21,7 +21,7 @@ const LENGTH: usize = 5 * MIB;
 const BROWSERS: usize = 200;
 
 fn serve() -> SocketAddr {
-    // Nobody is asked.
+    // The relay is never called.
     let client = AgentClient::builder()
         .api_key("an_sk_test")
         .base_url("http://127.0.0.1:9")

@@ -1,4 +1,4 @@
-//! A recording of the local relay, played without it; and what is not in it.
+//! A recording of the local relay: it is replayed without the relay, and contains no secrets.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -102,7 +102,7 @@ const KEY: &str = "21st_sk_ü/key+of&mine\"";
 /// A request and its response.
 type Exchange = (Request<Vec<u8>>, Response<Vec<u8>>);
 
-/// The text of a recording of these requests, each with what it was answered.
+/// Records these exchanges. Returns the recording, and the requests.
 async fn record(exchanges: Vec<Exchange>) -> (String, Vec<Request<Body>>) {
     let file = File::default();
     let (mut requests, mut responses, mut asked) = (Vec::new(), Vec::new(), Vec::new());
@@ -169,7 +169,7 @@ async fn credentials_are_not_recorded_wherever_and_however_they_are_repeated() {
             ),
             echo,
         ),
-        // The odd key is that of a header of the user's.
+        // A key with odd characters, in a header of the user's own.
         (
             with(
                 "x-api-key",
@@ -222,7 +222,7 @@ async fn credentials_are_not_recorded_wherever_and_however_they_are_repeated() {
             ),
             found("an_t_brought-by-them%20"),
         ),
-        // What no operation has made has its secrets, too.
+        // A request that was built without an operation also has its secrets masked.
         (
             post(
                 "/v1/g",
@@ -333,8 +333,8 @@ fn body(form: u8, text: &str, secret: &str) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 500, ..ProptestConfig::default() })]
 
-    /// Whatever is secret, and whatever is sent and comes back: what was recorded is played, the same but for what is masked, JSON stays
-    /// JSON, and a secret that tells something is not in the recording.
+    /// For any secret, request and response: the recording can be replayed, the response differs only where it is masked, JSON stays
+    /// JSON, and the secret is not in the recording, unless it is too common a text to be recognized as one.
     #[test]
     fn a_recording_can_be_replayed(
         secret in texts(),
@@ -363,7 +363,7 @@ proptest! {
         if Redactor::new([&secret, &text]).places(&told).is_empty() {
             prop_assert_eq!(&*played, &*told);
         }
-        // A byte order mark alone tells nothing, and one that begins a body is no part of it.
+        // A byte order mark at the beginning of a body does not belong to its text.
         let secret = secret.trim_start_matches('\u{feff}');
         let plain = secret.len() >= 3 && secret != "true" && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte > 0x7f) && secret.trim() == secret;
         if plain && !["a", "data", "delta", "type", "token"].iter().any(|word| word.contains(secret)) && asked_form != 3 && told_form != 3 {

@@ -147,7 +147,7 @@ async fn files() {
     assert!(empty.is_empty());
     let body = files.read_stream(id, "/home/user/empty").await.unwrap();
     assert!(body.collect().await.unwrap().to_bytes().is_empty());
-    // There is no limit on what is read as bytes but the client's own.
+    // The relay does not limit the bytes that are read; only the client does.
     let long = Bytes::from(vec![7; 12 << 20]);
     let body = Body::from(long.clone());
     files
@@ -157,7 +157,7 @@ async fn files() {
     let read = files.read(id, "/home/user/long.bin").await.unwrap();
     assert!(read == long, "{}", read.len());
     files.remove(id, "/home/user/long.bin").await.unwrap();
-    // HTTP alone would cut a growing file off, and call that a success.
+    // HTTP alone would cut off a file that has grown, and the upload would look like a success.
     for length in [99_999, 100_001] {
         for content in [
             Body::from(bytes.clone()),
@@ -299,7 +299,7 @@ async fn a_run_creates_what_is_missing_and_is_stored() {
     );
     assert!(!message.text().is_empty());
 
-    // Not only `finish`: the relay says that the thread is stored.
+    // To the end of the stream and not only to `finish`: only then is the thread stored for certain.
     while let Some(chunk) = run.next_chunk().await {
         chunk.unwrap();
     }
@@ -386,7 +386,10 @@ async fn a_run_is_cancelled() {
 #[tokio::test]
 async fn a_run_that_nobody_reads_goes_on_and_can_be_joined() {
     let (_relay, client) = start();
-    let start = StartRun::new("shell", "echo one\nsleep 1; echo two");
+    let start = StartRun::new(
+        "shell",
+        "echo one\nuntil [ -e go ]; do sleep 0.05; done; echo two",
+    );
     let run = client.threads().start(start).await.unwrap();
     let (sandbox, thread) = (run.sandbox_id().clone(), run.thread_id().clone());
     drop(run);
@@ -396,6 +399,8 @@ async fn a_run_that_nobody_reads_goes_on_and_can_be_joined() {
         .await
         .unwrap();
     assert_eq!(resumed, Resumed::Streaming);
+    let files = client.sandboxes().files();
+    files.write(&sandbox, "/home/user/go", "").await.unwrap();
     let stream = body.collect().await.unwrap().to_bytes();
     assert!(stream.ends_with(b"data: [DONE]\n\n"));
     let thread = client.threads().get(&sandbox, &thread).await.unwrap();

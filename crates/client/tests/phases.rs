@@ -1,4 +1,5 @@
-//! A server that breaks off in every phase of an exchange, and counts: nothing that may have acted is sent twice.
+//! A server that cuts the connection in each phase of an exchange, and counts requests: none that may have taken effect is sent
+//! twice.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -24,20 +25,20 @@ enum Phase {
     Accept,
     /// Within the head of the request.
     InRequest,
-    /// After the request, without an answer.
-    NoAnswer,
-    /// Within the head of the answer.
+    /// After the request, without a response.
+    NoResponse,
+    /// Within the head of the response.
     InHead,
-    /// Within the body of the answer.
+    /// Within the body of the response.
     InBody,
-    /// After an answer that says: later.
+    /// After a response with the status 503.
     Busy,
 }
 
 const PHASES: [Phase; 6] = [
     Phase::Accept,
     Phase::InRequest,
-    Phase::NoAnswer,
+    Phase::NoResponse,
     Phase::InHead,
     Phase::InBody,
     Phase::Busy,
@@ -51,7 +52,7 @@ fn server(phase: Phase) -> (String, Arc<AtomicUsize>) {
     let counter = Arc::clone(&count);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            // Whatever the client does to the connection is no failure of the server.
+            // The client may close the connection at any time.
             let _ = serve(phase, stream.unwrap(), &counter);
         }
     });
@@ -62,7 +63,8 @@ fn serve(phase: Phase, mut stream: TcpStream, count: &AtomicUsize) -> std::io::R
     if phase == Phase::Accept {
         return Ok(());
     }
-    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    // A connection on which nothing is sent must not block the server. Long enough for a request on a slow machine.
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -80,7 +82,7 @@ fn serve(phase: Phase, mut stream: TcpStream, count: &AtomicUsize) -> std::io::R
         Phase::Busy => {
             stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
-        Phase::Accept | Phase::InRequest | Phase::NoAnswer => Ok(()),
+        Phase::Accept | Phase::InRequest | Phase::NoResponse => Ok(()),
     }
 }
 
@@ -88,7 +90,7 @@ fn sandbox() -> SandboxId {
     SandboxId::new("sb_1").unwrap()
 }
 
-/// Makes one operation and says whether it may be repeated.
+/// Executes one operation. Returns whether it may be repeated, and its result.
 async fn execute<O: Operation>(client: &AgentClient, operation: O) -> (Safety, Result<(), Error>) {
     (
         operation.safety(),
@@ -143,7 +145,7 @@ async fn make(client: &AgentClient, which: usize) -> (&'static str, Safety, Resu
 
 #[tokio::test]
 async fn a_head_timeout_ends_the_wait_for_a_sandbox() {
-    // Connections are taken, and nothing is ever read from them.
+    // The system accepts connections for the listener, but nobody reads from them.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let limit = Duration::from_millis(300);
@@ -183,7 +185,7 @@ async fn a_request_that_may_have_taken_effect_is_not_sent_twice() {
 
                 let requests = count.load(Ordering::SeqCst);
                 let error = result.err().unwrap_or_else(|| panic!("{story}: no error"));
-                // A connection that closes at once may be seen to be closed before anything is written.
+                // The client may notice that the connection is closed before it has written anything.
                 assert!(
                     error.maybe_sent() || phase == Phase::Accept,
                     "{story}: {error}"

@@ -1,4 +1,4 @@
-//! A client of reqwest that a team has configured already carries the requests, with real sockets to a local relay.
+//! Requests that a `reqwest::Client` of the user's own sends, over real sockets to a local relay.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -103,13 +103,15 @@ async fn a_run_is_read_and_followed_across_a_cut() {
 async fn a_run_that_takes_longer_than_the_timeout_of_the_client_is_followed_to_its_end() {
     let relay = LocalRelay::start().unwrap();
     let follow = async |follow: FollowPolicy| {
-        let client = client(&relay, Client::builder().timeout(Duration::from_secs(1)))
+        // Enough for each other request on a slow machine.
+        let limit = Duration::from_secs(3);
+        let client = client(&relay, Client::builder().timeout(limit))
             .with_options(CallOptions::new().follow(follow));
         let began = Instant::now();
-        let commands = "sleep 1; echo one\nsleep 1; echo two\nsleep 1; echo end";
+        let commands = "sleep 2; echo one\nsleep 2; echo two\nsleep 2; echo end";
         let mut run = client.run("shell", commands).await.unwrap();
         let message = run.message().await.unwrap();
-        assert!(began.elapsed() > Duration::from_secs(3), "it took its time");
+        assert!(began.elapsed() > limit, "it took longer than the timeout");
         assert_eq!(message.tool_calls().count(), 3);
         assert!(matches!(run.outcome().await.end, RunEnd::Completed));
         let thread = client

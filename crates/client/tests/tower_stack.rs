@@ -1,4 +1,4 @@
-//! A stack of tower's layers around the transport, as services have them: a tenant's header, a concurrency limit and a timeout.
+//! A stack of tower's layers around the transport, such as services have: a header of a tenant, a concurrency limit and a timeout.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,8 +18,8 @@ use twentyfirst_local_relay::{Agent, Fault, LocalRelay, Run};
 
 const STORY: &str = "Once upon a time 🔭 an agent spoke for longer than any request may take.";
 
-/// The shortest duration of the story.
-const SPOKEN: Duration = Duration::from_secs(2);
+/// The shortest duration of the story. Half of it is the time limit of each request, which must be enough on a slow machine.
+const SPOKEN: Duration = Duration::from_secs(8);
 
 fn relay() -> LocalRelay {
     let narrator = Agent::new(async |run: Run| {
@@ -77,7 +77,7 @@ async fn a_run_is_followed_through_the_stack_and_the_relay_gets_the_header() {
         .sandbox_id(&sandbox.id)
         .await
         .unwrap();
-    // A stream holds no permit: another call goes by while it is open.
+    // An open stream holds no permit, so another call can be made meanwhile.
     client.sandboxes().exec(&sandbox.id, "true").await.unwrap();
 
     assert_eq!(run.text().await.unwrap(), STORY);
@@ -103,7 +103,7 @@ async fn a_call_that_waits_for_its_permit_was_not_sent() {
                 .await
         }
     });
-    // The one permit is taken by now; this client is another, with its own.
+    // Another client, with a permit of its own: when it finds the file, the only permit of the first client is taken.
     let other = AgentClient::of(&relay).unwrap();
     while !other
         .sandboxes()
@@ -159,17 +159,18 @@ async fn a_call_ended_by_towers_timeout_may_have_been_sent() {
 
     assert!(error.maybe_sent());
     assert!(error.is_timeout());
-    assert_eq!(error.timeout(), None, "it is none of ours");
+    assert_eq!(
+        error.timeout(),
+        None,
+        "it is not one of the client's timeouts"
+    );
 }
 
 #[tokio::test]
 async fn a_call_without_a_connection_was_not_sent_whatever_the_stack() {
     let relay = relay();
-    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
-
-    let error = client(&relay, &url, Duration::from_secs(60))
+    // No system listens on port 1 by itself, and none chooses it for another test.
+    let error = client(&relay, "http://127.0.0.1:1", Duration::from_secs(60))
         .sandboxes()
         .create("narrator")
         .await
@@ -178,7 +179,7 @@ async fn a_call_without_a_connection_was_not_sent_whatever_the_stack() {
     assert!(error.is_connect() && !error.maybe_sent(), "{error}");
 }
 
-/// A wire to the relay, and all that is sent over it.
+/// Returns the URL of a proxy in front of the relay, and the bytes that are sent to the relay through it.
 async fn tap(relay: &LocalRelay) -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

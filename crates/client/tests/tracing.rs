@@ -1,4 +1,4 @@
-//! The spans of a whole conversation, and the secrets that they must not show.
+//! Secrets of a whole conversation, which spans, errors and `Debug` output must not show.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,7 +18,7 @@ use twentyfirst_client::protocol::{Endpoint, SandboxId};
 use twentyfirst_client::{AgentClient, Error};
 use twentyfirst_local_relay::LocalRelay;
 
-/// Writes down everything, of every crate and at every level.
+/// Records all spans and events, of all crates and levels.
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<String>>);
 
@@ -64,7 +64,7 @@ impl Subscriber for Everything {
     fn exit(&self, _: &Id) {}
 }
 
-/// Says everything that a value or an error can show of itself.
+/// Returns everything that the texts of a value or an error show.
 fn shown<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     let error = match result {
         Ok(value) => return format!("{value:?}\n{value:#?}\n"),

@@ -4,7 +4,7 @@
 //!   client.sandboxes().exec(&id, "ls")      Call<Exec, ExecOutput>: nothing is sent yet
 //!                     .cwd("/srv")          the operation's own setters
 //!                     .with_options(…)      timeouts and retries of this call
-//!                     .await                the operation is checked, sent, and its response read
+//!                     .await                checks the operation, sends it, and reads the response
 //! ```
 
 mod setters;
@@ -78,8 +78,8 @@ impl<O, T> Call<O, T> {
         }
     }
 
-    /// Makes this call with other options than the client's. They replace all of them: to change only some, start from the
-    /// client's own ([`AgentClient::options`]). Like all setters, it has no effect once the call has been polled.
+    /// Makes this call with other options than the client's. These options replace all of the client's: to change only some, start
+    /// from [`AgentClient::options`]. Like all setters, this one has no effect once the call has been polled.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -97,13 +97,13 @@ impl<O, T> Call<O, T> {
         self
     }
 
-    /// Returns the call itself. It exists for readers who expect a `send`; awaiting the call sends it.
+    /// Returns the call itself: awaiting it is what sends it. For those who expect a builder to end with `send`.
     pub fn send(self) -> Self {
         self
     }
 
-    /// Returns the operation. Returns `None` if it is invalid, for example because of a text that cannot be an id, and once the
-    /// call has been polled.
+    /// Returns the operation. Returns `None` if it is invalid, for example because an id is empty, and once the call has been
+    /// polled.
     pub fn operation(&self) -> Option<&O> {
         match &self.state {
             State::Ready(operation, _) => operation.as_ref().ok(),
@@ -133,10 +133,13 @@ impl<O, T> Call<O, T> {
     where
         F: Future<Output = Result<U, Error>> + Send + 'static,
     {
-        let begun = Problem::MustBe("completed before it is polled");
         let operation = match self.state {
             State::Ready(operation, _) => operation,
-            State::Running(_) | State::Done => Err(InvalidRequest::new("call", begun)),
+            // The operation has been moved into the future under way, so there is nothing left to start anew.
+            State::Running(_) | State::Done => {
+                let begun = Problem::MustBe("changed before it is polled");
+                Err(InvalidRequest::new("call", begun))
+            }
         };
         Call::new(self.client, operation, start)
     }
@@ -160,6 +163,7 @@ impl<O, T> Future for Call<O, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
+            // Taken out: `start` is consumed, and a future that has returned or panicked must not be polled again.
             match std::mem::replace(&mut self.state, State::Done) {
                 State::Ready(Ok(operation), start) => {
                     self.state = State::Running(start(self.client.clone(), operation));
@@ -172,6 +176,7 @@ impl<O, T> Future for Call<O, T> {
                     }
                     return polled;
                 }
+                // Polled after its end, which no caller should do. A library must not panic for it.
                 State::Done => return Poll::Pending,
             }
         }

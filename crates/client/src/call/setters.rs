@@ -1,4 +1,5 @@
-//! The setters of operations, available on calls. Each is written once, beside its operation.
+//! The setters of operations, as methods of calls. Each macro stands beside its operation in the protocol crate, and defines the
+//! setters of both.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use super::TokenCache;
 /// The identity of a client.
 pub(crate) enum Credential {
     Key(ApiKey),
-    /// The tokens are added to requests by [`WithTokens`](super::WithTokens).
+    /// Tokens, which [`WithTokens`](super::WithTokens) adds to requests.
     Tokens(TokenCache),
 }
 

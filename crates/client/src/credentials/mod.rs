@@ -1,9 +1,9 @@
 //! The credentials of a client: a key, or tokens that it fetches and renews.
 //!
 //! ```text
-//!   request ─► WithTokens ─► TokenCache::token ─┬─ valid ───────────────────────────► sent with the token
-//!                  ▲                            └─ due ─► one shared refresh ─► Fetch ─► sent with the token
-//!                  └──────── 401: replace, once, if the body can be repeated ──────────────────┘
+//!   request ─► WithTokens ─► TokenCache ─┬─ has a token that is not due ────────────────────────┬─► sent with the token
+//!                  ▲                     └─ has none, or a due one: one shared refresh, Fetch ──┘              │
+//!                  └─── 401: once more with another token, if the body can be repeated ────────────────────────┘
 //! ```
 
 mod credential;

@@ -17,10 +17,10 @@ use super::TokenError;
 pub(crate) type Fetch = Box<dyn Fn() -> FetchFuture + Send + Sync>;
 type FetchFuture = Pin<Box<dyn Future<Output = Result<Token, TokenError>> + Send>>;
 
-/// The time before its expiry at which a token is renewed. A token valid for less than twice that is renewed at half of its life.
+/// How long before its expiry a token is renewed. A token that is valid for less than twice this time is renewed at half of its life.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// The age at which a token without a known expiry is renewed. It is used until it was replaced, or the relay rejects it.
+/// The age at which a token without a known expiry is renewed. If that fails, it is used until the relay rejects it.
 const UNKNOWN_END: Duration = Duration::from_secs(4 * 60);
 
 /// The longest time that fetching a token may take.
@@ -41,19 +41,19 @@ struct Inner {
 #[derive(Default)]
 struct State {
     current: Option<Held>,
-    /// The previous token. Requests with it may still be under way, and a response may repeat it, so it stays a secret to mask.
+    /// The previous token. Requests with it may still be under way, and their responses may repeat it, so it is still masked.
     former: Option<ApiKey>,
-    /// The refresh that is under way. It is weak, so it ends when nobody waits for it.
+    /// The refresh that is under way. Weak, so that it is dropped as soon as nobody waits for it.
     refresh: Option<WeakShared<Refresh>>,
 }
 
-// Shared, so that it is polled by every caller that waits for it and not only by the first one: that one may have been dropped,
-// or not be polled because its run is not being read at the moment. This needs no task.
+// Used as a `Shared` future, which every waiting caller polls. If only the first caller polled it, the others would hang when that
+// one is dropped, or is not polled because nobody reads its run at the moment. A task is not needed for this.
 type Refresh = Pin<Box<dyn Future<Output = Result<ApiKey, TokenError>> + Send>>;
 
 struct Held {
     token: ApiKey,
-    /// The time at which it is to be renewed. `None` if that is beyond the range of the clock.
+    /// The time at which it is renewed. `None` if that is beyond the range of the clock.
     due: Option<Now>,
     /// The time at which it expires, if known.
     end: Option<Now>,
@@ -70,7 +70,7 @@ impl TokenCache {
         }
     }
 
-    /// Returns a token that is valid as far as the cache knows. Dropping the future does not disturb other callers.
+    /// Returns a token that is valid as far as the cache knows. Dropping the future does not affect other callers.
     pub(crate) async fn token(&self) -> Result<ApiKey, TokenError> {
         let refresh = {
             let mut state = self.inner.lock();
@@ -79,7 +79,7 @@ impl TokenCache {
                 _ => self.refresh(&mut state),
             }
         };
-        // A token is renewed early. If that fails, the old one is still good until it expires.
+        // A token is renewed before it expires. If renewing fails, the old one is used until then.
         refresh.await.or_else(|error| {
             let state = self.inner.lock();
             match &state.current {
@@ -98,18 +98,20 @@ impl TokenCache {
     /// Stops using a token that the relay rejected.
     pub(crate) fn forget(&self, rejected: &ApiKey) {
         let mut state = self.inner.lock();
-        // Another call may have replaced it in the meantime.
+        // Another call may have replaced it already. That call's token was not rejected.
         if let Some(held) = state.current.take_if(|held| held.token == *rejected) {
             state.former = Some(held.token);
         }
     }
 
+    /// Returns the tokens that the relay may repeat in a response.
     pub(super) fn secrets(&self) -> Vec<ApiKey> {
         let state = self.inner.lock();
         let current = state.current.as_ref().map(|held| held.token.clone());
         current.into_iter().chain(state.former.clone()).collect()
     }
 
+    /// Returns the refresh that is under way, or begins one.
     fn refresh(&self, state: &mut State) -> Shared<Refresh> {
         if let Some(refresh) = state.refresh.as_ref().and_then(WeakShared::upgrade) {
             return refresh;
@@ -160,14 +162,14 @@ impl Inner {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that holds the lock can panic half-way, so a poisoned state is still consistent.
+        // No code panics half-way through a change of the state, so it is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Held {
-    /// Creates an entry for a token that was just fetched. If it seems to have expired already, the clocks differ: its expiry is
-    /// unknown.
+    /// Creates an entry for a token that was just fetched. If it seems to have expired already, the clocks of the two machines
+    /// differ, so its expiry is taken as unknown.
     fn new(token: ApiKey, now: Now, end: Option<SystemTime>) -> Self {
         let left = end.and_then(|end| end.duration_since(now.wall).ok());
         let due = left.map_or(UNKNOWN_END, |left| left - MARGIN.min(left / 2));
@@ -193,8 +195,8 @@ impl Held {
     }
 }
 
-/// Whether a time has passed by either clock: the wall clock can be set back, and the monotonic one can stop while the machine
-/// sleeps.
+/// Whether a time has passed by at least one of the clocks. Neither is enough alone: the wall clock can be set back, and the
+/// monotonic one can stop while the machine sleeps.
 fn is_over(moment: Now, now: Now) -> bool {
     now.mono >= moment.mono || now.wall >= moment.wall
 }

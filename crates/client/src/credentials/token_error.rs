@@ -10,7 +10,7 @@ use twentyfirst_protocol::shown;
 /// The reason why there is no token for a request, from [`Error::token_error`](crate::Error::token_error).
 ///
 /// `Display` is one clause; the causes are in [`source`](StdError::source).
-// Shared, because all calls that waited for the same token return it.
+// Cheap to clone, because every call that waited for the same token returns it.
 #[derive(Debug, Clone)]
 pub struct TokenError {
     kind: Arc<Kind>,

@@ -26,8 +26,8 @@ use super::TokenError;
 /// # }
 /// ```
 ///
-/// If it issues no token, the call is retried as its [`RetryPolicy`](crate::RetryPolicy) says. The call fails at once if the
-/// route refuses with a 4xx other than 408, 425 and 429.
+/// If the route issues no token, the call that needs one is retried as its [`RetryPolicy`](crate::RetryPolicy) says. It fails at
+/// once if the route refuses with a 4xx other than 408, 425 and 429.
 #[derive(Clone)]
 #[must_use]
 pub struct TokenUrl {
@@ -103,7 +103,7 @@ impl TokenUrl {
         let (Some(scheme), Some(authority)) = (url.scheme(), url.authority()) else {
             return Err(wrong(absolute));
         };
-        // Hosts obey the rules of the base URL.
+        // The same rules for hosts as for the base URL.
         let origin = BaseUrl::new(&format!("{scheme}://{authority}"))
             .map_err(|error| InvalidRequest::new("token_url", error.problem().clone()))?;
         if !(origin.is_https() || origin.is_loopback() || plain_http) {

@@ -20,8 +20,8 @@ use crate::error::Error;
 /// A spawned process, from [`SandboxHandle::spawn`](crate::SandboxHandle::spawn) or
 /// [`Sandboxes::process`](crate::Sandboxes::process).
 ///
-/// It is a handle without a connection: cloning it is cheap, and dropping it changes nothing. The process goes on until it ends,
-/// is [killed](Self::kill), or its machine stops. Its files stay until they are [removed](Self::remove).
+/// This value is a handle without a connection: cloning it is cheap, and dropping it does not affect the process. The process runs
+/// until it ends, is [killed](Self::kill), or its machine stops. Its files stay until they are [removed](Self::remove).
 ///
 /// ```no_run
 /// use twentyfirst_client::AgentClient;
@@ -44,7 +44,7 @@ use crate::error::Error;
 /// # }
 /// ```
 ///
-/// A call that is retried takes effect once.
+/// A call that is retried takes effect only once.
 ///
 /// # Errors
 /// Every kind of [`Error`]; [`Error::process_error`] has the reason if the process itself is the problem.
@@ -74,13 +74,13 @@ impl Process {
         &self.process.sandbox_id
     }
 
-    /// Follows standard output and standard error from their beginnings until the process has ended and all output is read. Any
-    /// number of readers get the same bytes, whenever they begin.
+    /// Follows standard output and standard error from their beginnings until the process has ended and all output is read. There
+    /// can be any number of readers. Each gets all bytes, whenever it begins to read.
     pub fn output(&self) -> Output {
         self.output_from(Offsets::START)
     }
 
-    /// Continues to follow the output from earlier [`Output::offsets`].
+    /// Follows the output from these offsets, such as the [`Output::offsets`] of an earlier reader.
     pub fn output_from(&self, offsets: Offsets) -> Output {
         Output::new(self.client.clone(), self.process.clone(), offsets)
     }
@@ -128,8 +128,8 @@ impl Process {
     /// The call returns when the input is stored in the sandbox; the process may read it later. For large input, write a file and
     /// spawn `command < file`.
     ///
-    /// Pieces of up to 64 KiB are written completely or not at all. If the call fails or is dropped, the first pieces may have
-    /// been written.
+    /// The input is written in pieces of up to 64 KiB, each completely or not at all. If the call fails or is dropped, the first
+    /// pieces may have been written.
     ///
     /// # Errors
     /// If the process has ended, has no standard input, or the input was closed; and those of [`Process`].
@@ -138,7 +138,8 @@ impl Process {
         self.call(|process, options, seed| process.write_stdin(input, options, seed))
     }
 
-    /// Closes standard input after what was written, so that the process reads its end. Closing it again is not an error.
+    /// Closes standard input after what was written, so that the process reads the end of its input. Closing it again is not an
+    /// error.
     ///
     /// # Errors
     /// If the process has no standard input, and those of [`Process`].

@@ -12,9 +12,9 @@ use crate::error::Error;
 /// The output of a [`Process`](crate::Process), as a [`Stream`] of chunks. It ends when the process has ended and all output is
 /// read.
 ///
-/// At most 1 MiB of each output is held in memory. A failed request is retried from the same offset, as often as the
-/// [`RetryPolicy`](crate::RetryPolicy) allows. After that an error ends the stream, and [`offsets`](Self::offsets) return where
-/// to continue. The order between standard output and standard error is unknown. Nothing is sent until the output is read.
+/// At most 1 MiB of each of the two outputs is held in memory. A failed request is retried from the same offset, as often as the
+/// [`RetryPolicy`](crate::RetryPolicy) allows. After that an error ends the stream, and [`offsets`](Self::offsets) says where to
+/// continue. The order between standard output and standard error is unknown. Nothing is sent until the output is read.
 ///
 /// ```no_run
 /// use twentyfirst_client::Process;
@@ -44,6 +44,7 @@ pub struct Output {
 #[derive(Debug)]
 enum State {
     Reading(Box<Driver<FollowOutput>>),
+    /// The request is invalid. The first read returns the error, so that `output` itself needs no `?`.
     Refused(Option<Error>),
     Ended,
 }
@@ -97,6 +98,7 @@ impl Output {
             Event::Item(chunk) => return Poll::Ready(Some(Ok(chunk))),
             Event::Done(result) => result,
         };
+        // Kept, because the driver is dropped here and its connection with it.
         self.offsets = driver.flow().offsets();
         let result = result.map_err(|error| Error::from(error).redacted(driver.relay()));
         self.state = State::Ended;

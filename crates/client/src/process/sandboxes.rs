@@ -13,7 +13,7 @@ use crate::client::seed;
 use crate::in_sandbox::{InSandbox, in_sandbox};
 use crate::sandboxes::{SandboxHandle, Sandboxes};
 
-/// The time for which the process of a probe must outlive its call.
+/// How long the process of [`can_spawn`](SandboxHandle::can_spawn) must outlive the call that started it.
 const PROBED: Duration = Duration::from_secs(2);
 
 impl Sandboxes {
@@ -38,7 +38,7 @@ impl Sandboxes {
 in_sandbox! {
     Sandboxes, SandboxHandle;
 
-    /// Starts a command that goes on after this call has returned. See [`Process`] for its methods.
+    /// Starts a command that continues to run after this call has returned. The returned [`Process`] follows and ends it.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -60,15 +60,16 @@ in_sandbox! {
     /// # }
     /// ```
     ///
-    /// The relay does not document that processes outlive their call; [`can_spawn`](SandboxHandle::can_spawn) tries it.
+    /// The relay does not document that a process may outlive the call that started it: [`can_spawn`](SandboxHandle::can_spawn)
+    /// tries it out.
     ///
     /// # Errors
     /// [`ProcessError::OtherCommand`](crate::protocol::processes::ProcessError::OtherCommand) if the id is in use.
     ///
     /// # Cancel safety
-    /// A dropped call may have started the command. With an [`id`](Call::id) of your own you can find it.
+    /// A dropped call may have started the command. If you set an [`id`](Call::id) of your own, you can find the process by it.
     pub fn spawn(&self, command: impl Into<String>) -> Call<Spawn, Process> {
-        let spawn = self.0.id(|id| Spawn::new(id, ProcessId::random(seed()), command));
+        let spawn = self.0.with_id(|id| Spawn::new(id, ProcessId::random(seed()), command));
         Call::new(self.0.client.clone(), spawn, |client, spawn| async move {
             let process = drive(&client, spawn.flow(client.options(), seed())).await?;
             Ok(Process::new(client, process))
@@ -77,16 +78,17 @@ in_sandbox! {
 
     /// Lists the processes that were spawned in a sandbox and not removed, ordered by id.
     pub fn processes(&self) -> Call<ListProcesses, Vec<ProcessInfo>> {
-        call(&self.0.client, self.0.id(ListProcesses::new), |list, options, seed| {
+        call(&self.0.client, self.0.with_id(ListProcesses::new), |list, options, seed| {
             list.flow(options, seed)
         })
     }
 
-    /// Tries whether the provider of a sandbox lets a process outlive its call. It spawns a process, and checks 2 s after that
-    /// call whether the process is still running. This does not prove that it would run for hours.
+    /// Tries out whether the provider of a sandbox lets a process outlive the call that started it: spawns a process, and checks
+    /// 2 s later whether it is still running. This does not prove that a process would run for hours.
     ///
     /// # Cancel safety
-    /// A dropped call may leave its files behind, and a process that ends after a minute.
+    /// A call that is dropped, or fails after the spawn, may leave the files of the process behind, and the process itself, which
+    /// ends after a minute.
     pub fn can_spawn(&self) -> Call<Spawn, bool> {
         self.spawn("sleep 60").run_with(|client, spawn| async move {
             let process = drive(&client, spawn.flow(client.options(), seed())).await?;
@@ -102,24 +104,24 @@ in_sandbox! {
         })
     }
 
-    /// Waits until something in a sandbox listens on a TCP port, such as a server that was spawned. It waits at most 60 s, unless
+    /// Waits until a program in a sandbox listens on a TCP port, such as a server that was spawned. It waits at most 60 s, unless
     /// [`timeout`](WaitForPort::timeout) sets another limit. It works with every provider.
     ///
     /// # Errors
     /// [`ProcessError::PortClosed`](crate::protocol::processes::ProcessError::PortClosed) after the time limit; then
     /// [`Error::is_timeout`](crate::Error::is_timeout) is `true`.
     pub fn wait_for_port(&self, port: u16) -> Call<WaitForPort, ()> {
-        let wait = self.0.id(|id| WaitForPort::new(id, port));
+        let wait = self.0.with_id(|id| WaitForPort::new(id, port));
         call(&self.0.client, wait, |wait, options, seed| wait.flow(options, seed))
     }
 
-    /// Returns the URL at which the provider of a sandbox exposes a port, for providers with a documented scheme: see
+    /// Returns the URL at which the provider of a sandbox exposes a port. Only providers with documented URLs are supported: see
     /// [`Sandbox::preview_url`](crate::Sandbox::preview_url). The call reads the sandbox to learn its provider and its machine.
     ///
     /// # Errors
-    /// [`Error::preview_error`](crate::Error::preview_error) names a provider whose scheme is unknown.
+    /// [`Error::preview_error`](crate::Error::preview_error) names the provider if it is not supported.
     pub fn preview_url(&self, port: u16) -> Call<GetSandbox, Uri> {
-        let get = self.0.id(GetSandbox::new);
+        let get = self.0.with_id(GetSandbox::new);
         Call::new(self.0.client.clone(), get, move |client, get| async move {
             Ok(client.execute(&get).await?.preview_url(port)?)
         })

@@ -10,8 +10,8 @@ pub(super) struct Contents {
     answer: Assembler,
 }
 
-/// The most bytes of an answer that are kept, and of a span's value. A longer answer is reported up to the limit; a longer value
-/// is left out.
+/// The most bytes of an answer that are kept, and of any other value. A longer answer is reported up to the limit; any other value
+/// that is longer is left out, because cut JSON could not be read.
 const MOST: usize = 1024 * 1024;
 
 impl Contents {
@@ -22,12 +22,12 @@ impl Contents {
         }
     }
 
-    pub(super) fn hear(&mut self, chunk: &Chunk<'_>) {
-        // Chunks beyond the limit are left out.
+    pub(super) fn add(&mut self, chunk: &Chunk<'_>) {
+        // Fails beyond the limit. The answer then stays as it was.
         let _ = self.answer.apply(chunk);
     }
 
-    /// Returns the turn that the agent is asked: the last user message, the one that the relay uses.
+    /// Returns the turn that the agent is asked: the last user message, since the relay ignores the others.
     pub(super) fn input(&self, messages: &Messages) -> Option<String> {
         let messages = messages.as_slice();
         let turn = messages.iter().rfind(|message| message.role == Role::User);
@@ -46,6 +46,7 @@ impl Contents {
         self.client.relay().mask(&answer.to_string())
     }
 
+    /// Returns the input or output of a tool.
     pub(super) fn json(&self, json: &RawJson<'_>) -> Option<String> {
         self.masked(json.get())
     }

@@ -3,9 +3,9 @@ use std::time::Instant;
 /// Measures the delay between reading a chunk and storing it in the run log.
 #[derive(Default)]
 pub(crate) struct Lag {
-    /// The time at which the oldest chunk was read that is in no append yet.
+    /// The time at which the oldest chunk that waits for the next append was read.
     waiting: Option<Instant>,
-    /// The time at which the oldest chunk of the current append was read.
+    /// The time at which the oldest chunk of the current append was read. Kept until the append succeeds, also if it is retried.
     appending: Option<Instant>,
 }
 
@@ -19,7 +19,7 @@ impl Lag {
         self.waiting.get_or_insert_with(now);
     }
 
-    /// Records that the waiting chunks are sent to the store, or that the previous append is retried.
+    /// Records that the waiting chunks are sent to the store, or that an append that failed is retried.
     pub(crate) fn append(&mut self) {
         self.appending = self.appending.or_else(|| self.waiting.take());
     }

@@ -23,10 +23,10 @@ const HAND_OVERS: &str = "twentyfirst.run_log.hand_overs";
 
 const AGENT: &str = "gen_ai.agent.name";
 
-/// Describes the [metrics](crate::telemetry#metrics) and their units to the installed exporter. Call it once, after the
-/// exporter's installation. The metrics are reported without it, too.
+/// Describes the [metrics](crate::telemetry#metrics) and their units to the installed exporter. Call it once, after the exporter
+/// is installed. Without this call the metrics are reported, but have no descriptions.
 ///
-/// The facade has no units in braces: for `{chunk}` in the table it is given `Count`.
+/// The facade `metrics` has no units such as `{chunk}` or `{run}`: for these the unit is `Count`.
 pub fn describe_metrics() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
 
@@ -38,7 +38,7 @@ pub fn describe_metrics() {
     );
     describe_histogram!(TOKENS, Unit::Count, "Tokens that runs have used.");
     describe_gauge!(ACTIVE, Unit::Count, "Runs that are read now.");
-    describe_counter!(ENDED, Unit::Count, "Runs that have ended, by how.");
+    describe_counter!(ENDED, Unit::Count, "Runs that have ended, by their end.");
     describe_histogram!(COST, "Cost of runs in US dollars.");
     describe_counter!(CHUNKS, Unit::Count, "Chunks of answers that were read.");
     describe_counter!(BYTES, Unit::Bytes, "Bytes of streams that were read.");
@@ -51,7 +51,7 @@ pub fn describe_metrics() {
     describe_histogram!(
         LAG,
         Unit::Seconds,
-        "Time that a chunk waited until it stood in the run log."
+        "Delay between reading a chunk and storing it in the run log."
     );
     describe_counter!(
         HAND_OVERS,
@@ -158,7 +158,8 @@ impl Sink for Meters {
     }
 }
 
-/// The distinct values of a label that comes from outside. Their number is limited, because exporters keep a time series for each.
+/// The distinct values of a label whose values come from outside, such as names of tools. Their number is limited, because exporters
+/// keep a time series for each.
 struct Values(LazyLock<Mutex<HashSet<String>>>);
 
 static AGENTS: Values = Values::new();

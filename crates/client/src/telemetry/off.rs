@@ -1,4 +1,4 @@
-//! Replaces telemetry without the features `tracing` and `metrics`: nothing is reported, and nothing is kept.
+//! Stands in for the module `telemetry` without the features `tracing` and `metrics`: it reports and keeps nothing.
 
 use std::time::Instant;
 

@@ -8,7 +8,7 @@ use twentyfirst_protocol::ui::{Chunk, RawJson};
 
 use crate::error::Error;
 
-/// The constant values of all spans and metrics.
+// Values of attributes and labels that do not vary.
 pub(super) const PROVIDER: &str = "twentyfirst";
 pub(super) const INVOKE_AGENT: &str = "invoke_agent";
 pub(super) const EXECUTE_TOOL: &str = "execute_tool";
@@ -63,7 +63,7 @@ pub(super) fn tool_error(end: ToolEnd) -> Option<&'static str> {
     }
 }
 
-/// Whether a text is an identifier of a program rather than a text of a conversation.
+/// Whether a text looks like a program's identifier, so that it cannot be a text from a conversation.
 pub(super) fn is_word(text: &str) -> bool {
     let is_letter = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
     (1..=64).contains(&text.len()) && text.bytes().all(is_letter)

@@ -83,7 +83,7 @@ impl Sink for Spans {
 
     fn chunk(&mut self, chunk: &Chunk<'_>) {
         if let Some(contents) = &mut self.contents {
-            contents.hear(chunk);
+            contents.add(chunk);
         }
     }
 
@@ -123,7 +123,8 @@ impl Sink for Spans {
         let Some(span) = self.tools.remove(&call.id) else {
             return;
         };
-        // OpenTelemetry's bridge ends a span when it was last exited, and not when it is closed after its children.
+        // `tracing-opentelemetry` takes the last exit of a span as its end, not the time at which it is closed. A span is closed
+        // only after its children, which may go on. So it is entered and exited now.
         let _entered = span.enter();
         span.record("twentyfirst.tool.end", end.as_str());
         if let Some(error) = tool_error(end) {
@@ -137,6 +138,7 @@ impl Sink for Spans {
 
     fn ended(&mut self, ending: &Ending<'_>) {
         let (run, facts) = (&self.run, ending.facts);
+        // As for tools: this is the end, whoever still holds the span.
         let _entered = run.enter();
         run.record("twentyfirst.run.end", ending.end);
         if let Some(error) = &ending.error_type {

@@ -26,9 +26,9 @@ type Meters = Off;
 
 /// Watches one answer from before its first request until its end, or until reading stops, and reports it as spans and metrics.
 ///
-/// The reader of an answer holds its watch. Dropping it ends the span.
+/// The reader of an answer holds its watch. Dropping the watch ends the span.
 pub(crate) struct Watch {
-    /// Boxed, so that runs stay small. `None` once the end was reported.
+    /// Boxed, so that runs stay small. `None` once the end was reported: an answer has only one end.
     inner: Option<Box<Inner>>,
 }
 
@@ -66,7 +66,7 @@ impl Watch {
         this
     }
 
-    /// Watches nothing, for a run that has a watch elsewhere. It is read a second time to replay a part that no log holds.
+    /// Watches nothing, for a run that has a watch elsewhere and is read a second time, to replay a part that is in no log.
     pub(crate) fn none(_: &AgentClient, _: &RunRef) -> Self {
         Self { inner: None }
     }
@@ -93,13 +93,14 @@ impl Watch {
         }
     }
 
-    /// Makes this call within the span.
+    /// Runs a future within the span.
     pub(crate) fn around<T>(&self, call: impl Future<Output = T>) -> impl Future<Output = T> {
         #[cfg(feature = "tracing")]
         let call = tracing::Instrument::instrument(call, self.span());
         call
     }
 
+    /// Calls a function within the span, so that the requests and events that it causes belong to the run.
     pub(crate) fn in_scope<T>(&self, call: impl FnOnce() -> T) -> T {
         #[cfg(feature = "tracing")]
         if let Some(inner) = &self.inner {
@@ -140,6 +141,7 @@ impl Watch {
         let Some(inner) = &mut self.inner else {
             return;
         };
+        // One time for all sinks, so that spans and metrics agree.
         let now = inner.runtime.now();
         let fact = inner.facts.observe(chunk, now);
         for sink in [&mut inner.spans as &mut dyn Sink, &mut inner.meters] {
@@ -172,15 +174,15 @@ impl Watch {
         self.end(outcome.end.as_str(), error_type, Some(outcome));
     }
 
-    /// Records that another instance reads on.
+    /// Records that another instance continues to read the answer.
     pub(crate) fn hand_over(&mut self) {
         self.end("handed_over", None, None);
     }
 
-    /// Records the end of a stream that is passed on. Only its chunks can say how the run ended.
+    /// Records the end of a stream that is passed on. `is_done` says whether `[DONE]` has arrived.
     pub(super) fn at_end(&mut self, is_done: bool) {
-        if !self.ended_in_words() {
-            // The stream of a cancelled run ends without a chunk that says so.
+        if !self.report_declared_end() {
+            // The stream of a cancelled run ends with `[DONE]` alone, and no chunk says that the run was cancelled.
             let (end, error_type) = match is_done {
                 true => ("cancelled", None),
                 false => ("lost", Some("lost_cut".into())),
@@ -189,8 +191,8 @@ impl Watch {
         }
     }
 
-    /// Reports the end that the chunks declared. Returns `false` if they declared none.
-    fn ended_in_words(&mut self) -> bool {
+    /// Reports the end that the chunks declared, such as by `finish`. Returns `false` if they declared none.
+    fn report_declared_end(&mut self) -> bool {
         let Some(inner) = &self.inner else {
             return true;
         };
@@ -209,10 +211,12 @@ impl Watch {
         error_type: Option<Cow<'_, str>>,
         outcome: Option<&Outcome>,
     ) {
+        // Only the first end counts: a run may be over for its reader before its stream ends and it is dropped.
         let Some(mut inner) = self.inner.take() else {
             return;
         };
         let now = inner.runtime.now();
+        // Calls without an output. None can come any more, so their spans end here.
         let open = inner.facts.take_open_calls();
         let time_to_first_chunk = inner.facts.time_to_first_chunk();
         let ending = Ending {
@@ -244,7 +248,8 @@ impl Watch {
         }
     }
 
-    /// Links the span to that of the request on whose behalf a task reads the answer. The task may outlive the request.
+    /// Links the span to the span of the request for which a task reads the answer. It is not a child of that span, because the task
+    /// may outlive the request.
     pub(crate) fn asked_by(&self, asker: &Asker) {
         #[cfg(feature = "tracing")]
         self.span().follows_from(&asker.span);
@@ -260,7 +265,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.ended_in_words() {
+        // A reader of the text alone may stop before the end of the stream. The chunks that it read may have declared the end.
+        if !self.report_declared_end() {
             self.end("dropped", None, None);
         }
     }
@@ -272,7 +278,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// The span of the request for an answer that a separate task reads.
+/// The span of the request that asked for an answer, kept for the task that reads the answer.
 pub(crate) struct Asker {
     #[cfg(feature = "tracing")]
     span: tracing::Span,

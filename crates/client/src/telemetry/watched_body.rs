@@ -8,7 +8,7 @@ use twentyfirst_transport::{Body, Error};
 
 use super::watch::Watch;
 
-/// A stream of the relay that is passed on byte for byte, and decoded on the way.
+/// A stream from the relay that is passed on byte for byte, and decoded on the way to report its chunks.
 pub(super) struct WatchedBody {
     body: Body,
     watch: Watch,
@@ -30,12 +30,13 @@ impl WatchedBody {
         while let Some(chunk) = self.decoder.next_chunk() {
             match chunk {
                 Ok(chunk) => self.watch.chunk(&chunk),
-                // The event is too long to be decoded. Go on with a new decoder, so that later events still count.
+                // An event is too long, after which a decoder returns nothing more. A new one counts later events, at the price
+                // of the rest of this piece.
                 Err(DecodeError::Sse(_)) => {
                     self.decoder = Decoder::new();
                     return;
                 }
-                // The reader of the body reports what is wrong with it.
+                // An event that is not a chunk. It matters to the reader of the body, not here.
                 Err(_) => {}
             }
         }

@@ -14,7 +14,8 @@ use crate::call::Call;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// The most bytes of padding that `tar` writes after the end of an archive. They are read so that the connection can be reused.
+/// The most bytes that are read after the end of the archive, where `tar` writes padding. A connection can be reused only if its
+/// response was read to the end.
 const LONGEST_PADDING: u64 = 64 * 1024;
 
 /// A directory download, created by [`Files::download_dir`](crate::Files::download_dir). Its setters are methods of the
@@ -46,13 +47,14 @@ impl DownloadDir {
         let unpack = on_thread(move || unpack.prepare()).await?;
         let archive = RemoteArchive::new(client.clone(), sandbox_id.clone());
         let result = async {
-            // Creates the file first, so that the command can find out under which path it sees it.
+            // Creates the archive as an empty file first, because the command has to find it: see `RemoteArchive::run`.
             let empty = WriteBytes::new(&sandbox_id, archive.path(), "");
             client.execute(&empty).await?;
             let options = unpack.selection.options();
             let pack = format!(r#"tar -cf "$f"{options} . && wc -c < "$f""#);
             let output = archive.run(&from, &pack).await?;
             check_ignored(&output.stderr)?;
+            // Only for the progress: the sandbox is not trusted.
             let total = output.stdout.trim().parse().ok();
             let read = ReadStream::new(&sandbox_id, archive.path());
             let (_, body) = client.open(&read).await?;
@@ -82,9 +84,9 @@ fn check_ignored(stderr: &str) -> Result<(), TransferError> {
 }
 
 impl Call<DownloadDir, Transferred> {
-    /// Excludes entries with this name at any depth, such as `node_modules`. A name with a `/` in it is a path from the top of
+    /// Excludes entries with this name at any depth, such as `node_modules`. A name that contains a `/` is a path from the top of
     /// the directory, such as `./build`. An excluded directory is left out with all its contents, and the sandbox does not send
-    /// it. There are no wildcards: see [`filter`](Self::filter).
+    /// it. Wildcards are not supported: use [`filter`](Self::filter).
     pub fn exclude(self, name: impl Into<String>) -> Self {
         set(self, |transfer| {
             transfer.unpack.selection.exclude(name.into());
@@ -92,8 +94,8 @@ impl Call<DownloadDir, Transferred> {
     }
 
     /// Keeps only entries for which this function returns `true`. It is called on the thread of the transfer with paths relative
-    /// to the directory, and may be called more than once for a path. Nothing below a rejected directory is kept. Unlike entries
-    /// that are [excluded](Self::exclude), rejected ones are still sent by the relay.
+    /// to the directory, and may be called more than once for a path. Nothing below a rejected directory is kept. Rejected entries
+    /// are sent by the relay all the same, unlike those that are [excluded](Self::exclude).
     pub fn filter(self, filter: impl FnMut(&Path) -> bool + Send + 'static) -> Self {
         set(self, |transfer| transfer.unpack.selection.filter(filter))
     }

@@ -47,7 +47,7 @@ impl DownloadFile {
         let to = on_thread(move || prepare(to)).await?;
         let mut total = None;
         if on_progress.is_some() {
-            // If this fails, progress is reported without a total.
+            // Not needed for the download: if it fails, progress is reported without a total.
             let info = client.execute(&GetFileInfo::new(&sandbox_id, &from)).await;
             total = info
                 .ok()
@@ -65,7 +65,7 @@ impl DownloadFile {
     }
 }
 
-/// Checks that the path can take a file. A symbolic link stays, and the file that it points to is replaced.
+/// Checks that a file can be saved at the path. If the path is a symbolic link, the link stays and its target is replaced.
 fn prepare(to: PathBuf) -> Result<PathBuf, TransferError> {
     let to = match fs::symlink_metadata(&to) {
         Ok(metadata) if metadata.is_symlink() => {
@@ -98,6 +98,7 @@ fn save(
             Err(error) => return Err(disk(error)),
         };
         length += read as u64;
+        // Before the piece is written: the sandbox must not fill the disk.
         if length > limit {
             let kind = TransferErrorKind::TooManyBytes(limit);
             return Err(TransferError::new(to, kind));

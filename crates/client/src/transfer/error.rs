@@ -17,13 +17,13 @@ pub struct TransferError {
     source: Option<io::Error>,
 }
 
-/// The reasons for which a transfer fails, other than errors of the relay.
+/// The reasons why a transfer fails, other than errors of the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferErrorKind {
     /// The disk of this machine reported an error, which is the source.
     Disk,
-    /// A file's length differs from that at the start of its upload.
+    /// The file changed its length during its upload.
     Changed,
     /// The path is not a file.
     NotAFile,
@@ -31,11 +31,11 @@ pub enum TransferErrorKind {
     NotADirectory,
     /// The directory to download into exists and is not empty.
     NotEmpty,
-    /// The path is neither a file nor a directory nor a link. The text says what it is.
+    /// The entry is of a kind that cannot be transferred. The text says what it is.
     Special(&'static str),
     /// The name cannot be kept. The text has the reason.
     Name(&'static str),
-    /// The path would lead out of the transferred directory. The text says how.
+    /// The path leads out of the transferred directory, or might. The text says how.
     Outside(&'static str),
     /// The sandbox's archive contains the path twice.
     Twice,
@@ -66,7 +66,8 @@ impl TransferError {
         }
     }
 
-    /// Creates the error for a disk error at a path.
+    /// Creates the error for a disk error at a path. A transfer error that was passed through an [`io::Error`] is returned as it
+    /// was.
     pub(crate) fn disk(path: impl AsRef<Path>, source: io::Error) -> Self {
         match source.downcast::<Self>() {
             Ok(error) => error,
@@ -77,13 +78,14 @@ impl TransferError {
         }
     }
 
-    /// Creates an error for a name that this system may not be able to represent.
+    /// Creates an error for a name whose bytes may not be a path on this system.
     pub(crate) fn of_bytes(path: &[u8], kind: TransferErrorKind) -> Self {
         let path = String::from_utf8_lossy(path);
         Self::new(Path::new(OsStr::new(&*path)), kind)
     }
 
-    /// Creates the error for an archive that the library cannot read.
+    /// Creates the error for an archive that the library cannot read. A transfer error that was passed through an [`io::Error`] is
+    /// returned as it was.
     pub(crate) fn archive(path: impl AsRef<Path>, source: io::Error) -> Self {
         match source.downcast::<Self>() {
             Ok(error) => error,

@@ -1,4 +1,4 @@
-//! The rules for names, applied in both directions: neither side ever receives a name that the other refuses.
+//! The rules for names. Both directions apply the same ones, so that what can be uploaded can also be downloaded.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ const LONGEST: usize = 4096;
 /// Some tools cannot remove directories that are nested more deeply.
 const DEEPEST: usize = 255;
 
-/// Parses the path of an entry, with `/` between names. It is relative to the directory, and empty for the directory itself.
+/// Parses the path of an entry, with `/` between names. The result is relative to the transferred directory, and empty for that
+/// directory itself.
 pub(super) fn path(bytes: &[u8]) -> Result<PathBuf, TransferErrorKind> {
     if bytes.starts_with(b"/") {
         return Err(TransferErrorKind::Outside("is absolute"));
@@ -23,7 +24,7 @@ pub(super) fn path(bytes: &[u8]) -> Result<PathBuf, TransferErrorKind> {
     for name in bytes.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => continue,
-            b".." => return Err(TransferErrorKind::Outside("has `..` in it")),
+            b".." => return Err(TransferErrorKind::Outside("contains `..`")),
             name => path.push(system_name(name)?),
         }
         depth += 1;
@@ -36,13 +37,16 @@ pub(super) fn path(bytes: &[u8]) -> Result<PathBuf, TransferErrorKind> {
 
 /// Checks that a symbolic link at `path` stays within the directory, and returns its target unchanged.
 ///
-/// A target may go up only at its beginning, and not beyond the directory. That is enough, even for links to links. No entry lies
-/// below a link, so the system goes up from the directory that really holds the link. Each further name is then in a directory
-/// inside, or is a link that obeys the same rule. A `..` after a name is refused, because it goes up from wherever that name
-/// leads.
+/// A target may contain `..` only at its beginning, and not go up beyond the transferred directory. This is enough, even for links
+/// to links:
+///
+/// - No entry lies below a link, so a leading `..` goes up from the directory that really contains the link.
+/// - Each name after that is in a directory inside, or is a link that obeys the same rule.
+///
+/// A `..` after a name is refused: if the name is a link, `..` goes up from the target of that link.
 pub(super) fn target(path: &Path, bytes: &[u8]) -> Result<PathBuf, TransferErrorKind> {
     if bytes.is_empty() {
-        return Err(TransferErrorKind::Name("is a link to nothing"));
+        return Err(TransferErrorKind::Name("is a link without a target"));
     }
     if bytes.starts_with(b"/") {
         return Err(TransferErrorKind::Outside("is a link to an absolute path"));
@@ -54,12 +58,12 @@ pub(super) fn target(path: &Path, bytes: &[u8]) -> Result<PathBuf, TransferError
             b"" | b"." => {}
             b".." if !is_beginning => {
                 return Err(TransferErrorKind::Outside(
-                    "is a link with `..` behind a name",
+                    "is a link with `..` after a name",
                 ));
             }
             b".." => {
                 room = room.checked_sub(1).ok_or(TransferErrorKind::Outside(
-                    "is a link to what is not in the directory",
+                    "is a link that goes up beyond the directory",
                 ))?;
             }
             name => {
@@ -85,7 +89,7 @@ mod system {
 
     pub(super) fn name(bytes: &[u8]) -> Result<&OsStr, TransferErrorKind> {
         if bytes.contains(&0) {
-            return Err(TransferErrorKind::Name("has a NUL in it"));
+            return Err(TransferErrorKind::Name("contains a NUL"));
         }
         Ok(OsStr::from_bytes(bytes))
     }
@@ -124,7 +128,7 @@ mod system {
         );
         let is_odd = |letter: char| letter.is_control() || r#"<>:"/\|?*"#.contains(letter);
         if !is_plain || name.contains(is_odd) || name.ends_with(['.', ' ']) {
-            return Err(TransferErrorKind::Name("cannot stand on this system"));
+            return Err(TransferErrorKind::Name("is not valid on this system"));
         }
         Ok(OsStr::new(name))
     }

@@ -11,13 +11,13 @@ use super::name;
 use super::progress::{OnProgress, Reporter};
 use super::selection::Selection;
 
-/// The length from which a name is written before its header.
+/// The length from which a name does not fit into a header and is written before it.
 const LONG_NAME: usize = 100;
 
 /// A directory to be written as an archive.
 ///
-/// It is scanned as a whole before anything is written. So entries that cannot be kept are refused before anything is sent, and
-/// the length of the archive is known.
+/// It is scanned as a whole before anything is written. So entries that cannot be kept are refused before anything is sent. The
+/// length of the archive is then known, too, as the request needs it.
 pub(super) struct Pack {
     dir: PathBuf,
     entries: Vec<Entry>,
@@ -26,7 +26,7 @@ pub(super) struct Pack {
 
 struct Entry {
     path: PathBuf,
-    /// Its path in the archive.
+    /// The entry's path in the archive.
     name: Vec<u8>,
     kind: Kind,
     mode: u32,
@@ -50,6 +50,7 @@ impl Pack {
         }
         let mut entries = Vec::new();
         let mut links = HardLinks::default();
+        // A directory comes before its contents, which need it when they are unpacked.
         let mut open = vec![PathBuf::new()];
         while let Some(parent) = open.pop() {
             for path in names(&dir, &parent)? {
@@ -76,7 +77,7 @@ impl Pack {
         self.length
     }
 
-    /// Writes the archive. An error of this machine's files is returned as a [`TransferError`] inside the [`io::Error`].
+    /// Writes the archive. If a file of this machine cannot be read, the [`io::Error`] contains a [`TransferError`].
     pub(super) fn write(
         self,
         out: &mut dyn Write,
@@ -125,6 +126,7 @@ impl Entry {
         let refuse = |kind| TransferError::new(&path, kind);
         let place = dir.join(&path);
         let name = name::bytes(&path).map_err(refuse)?;
+        // Only checked: a download has to accept the name.
         name::path(&name).map_err(refuse)?;
         let metadata =
             fs::symlink_metadata(&place).map_err(|error| TransferError::disk(&place, error))?;
@@ -144,6 +146,7 @@ impl Entry {
         } else {
             return Err(refuse(TransferErrorKind::Special(special(&metadata))));
         };
+        // A time before 1970, or none, becomes 0: the header has no other value for it.
         let modified = metadata.modified().ok();
         let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Ok(Self {
@@ -172,7 +175,7 @@ impl Entry {
         append_long(archive, EntryType::GNULongLink, link)?;
         append_long(archive, EntryType::GNULongName, &self.name)?;
         if let Some(fields) = header.as_gnu_mut() {
-            // A name that is too long was written before the header.
+            // A name that is too long has been written before the header, so it may be cut here.
             fill(&mut fields.name, &self.name);
             fill(&mut fields.linkname, link);
         }
@@ -181,12 +184,13 @@ impl Entry {
     }
 }
 
+/// Copies as much of the name as fits.
 fn fill(field: &mut [u8], name: &[u8]) {
     let length = name.len().min(field.len());
     field[..length].copy_from_slice(&name[..length]);
 }
 
-/// Writes a name that does not fit into a header, in the way of GNU tar.
+/// Writes a name that does not fit into a header, in the format of GNU tar. BusyBox reads it, too.
 fn append_long<W: Write>(archive: &mut Builder<W>, kind: EntryType, name: &[u8]) -> io::Result<()> {
     if name.len() < LONG_NAME {
         return Ok(());
@@ -205,7 +209,7 @@ fn append_long<W: Write>(archive: &mut Builder<W>, kind: EntryType, name: &[u8])
     archive.append(&header, name.chain(&b"\0"[..]))
 }
 
-/// Computes the length of the archive: the headers, which are written to a sink and counted, plus the files.
+/// Computes the length of the archive: writes the headers to a sink to count their bytes, and adds the lengths of the files.
 fn length(entries: &[Entry]) -> io::Result<u64> {
     let count = Cell::new(0);
     let mut nowhere = io::sink();
@@ -243,7 +247,7 @@ impl Write for Counted<'_> {
     }
 }
 
-/// A file that must have the length that was announced for it.
+/// A file that must have the length that it had when it was scanned. The header in front of it states that length.
 pub(super) struct ExactFile<'a> {
     path: &'a Path,
     file: File,
@@ -259,6 +263,7 @@ impl<'a> ExactFile<'a> {
     ) -> Result<Self, TransferError> {
         let disk = |error| TransferError::disk(path, error);
         let file = File::open(path).map_err(disk)?;
+        // Something else may have taken its place since it was scanned.
         if !file.metadata().map_err(disk)?.is_file() {
             return Err(TransferError::new(path, TransferErrorKind::NotAFile));
         }
@@ -273,28 +278,32 @@ impl<'a> ExactFile<'a> {
     fn changed(&self) -> io::Error {
         TransferError::new(self.path, TransferErrorKind::Changed).into()
     }
+
+    /// Reads from the file. An error names the path, except for an interruption, after which readers try again.
+    fn read_file(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            _ => TransferError::disk(self.path, error).into(),
+        })
+    }
 }
 
 impl Read for ExactFile<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         (self.report)();
         if self.left == 0 {
-            // Any further byte was not announced.
-            let more = self.file.read(&mut [0])?;
-            return if more == 0 {
-                Ok(0)
-            } else {
-                Err(self.changed())
+            // The file has grown if it has any further byte.
+            return match self.read_file(&mut [0])? {
+                0 => Ok(0),
+                _ => Err(self.changed()),
             };
         }
         let room = usize::try_from(self.left).unwrap_or(usize::MAX);
         let room = room.min(buffer.len());
-        let length = match self.file.read(&mut buffer[..room]) {
-            Ok(0) if room > 0 => return Err(self.changed()),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-            Err(error) => return Err(TransferError::disk(self.path, error).into()),
-        };
+        let length = self.read_file(&mut buffer[..room])?;
+        if length == 0 && room > 0 {
+            return Err(self.changed());
+        }
         self.left -= length as u64;
         Ok(length)
     }
@@ -306,12 +315,12 @@ mod system {
     use std::fs::Metadata;
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
-    /// The files that have several names, with the first name of each.
+    /// The first name of each file that has several.
     #[derive(Default)]
     pub(super) struct HardLinks(HashMap<(u64, u64), Vec<u8>>);
 
     impl HardLinks {
-        /// Returns the first name of this file, or `None` if `name` is the first.
+        /// Returns the first name of this file, or `None` if `name` is the first or the only one.
         pub(super) fn first(&mut self, metadata: &Metadata, name: &[u8]) -> Option<Vec<u8>> {
             if metadata.nlink() < 2 {
                 return None;
@@ -359,7 +368,7 @@ mod system {
     }
 
     pub(super) fn special(_: &Metadata) -> &'static str {
-        "no file"
+        "an entry of an unknown kind"
     }
 }
 

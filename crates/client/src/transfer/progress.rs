@@ -4,12 +4,13 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress<'a> {
-    /// The number of bytes transferred so far: of the file, or of the archive for a directory. An upload counts bytes handed to
-    /// the connection, which is up to 256 KiB ahead of the bytes sent.
+    /// The number of bytes transferred so far: of the file, or of the archive of a directory. An upload counts bytes when they are
+    /// handed to the connection, up to 256 KiB before they are sent.
     pub bytes: u64,
     /// The total number of bytes, if known.
     pub total: Option<u64>,
-    /// The file being transferred: its path on this machine, or relative to the transferred directory.
+    /// The file that is being transferred. For a file its path on this machine; for a directory the path within it, which is empty
+    /// at the end.
     pub path: &'a Path,
 }
 

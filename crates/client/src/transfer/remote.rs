@@ -28,8 +28,7 @@ pub(super) async fn upload(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> Result<WrittenFile, Error> {
     let error = Arc::new(Mutex::new(None));
-    // The body carries only an `io::Error` through the transport, which would hide the path and the kind. So the original is
-    // passed beside it.
+    // The transport wraps an error of the body, so the path and the kind would be hard to find. They are passed beside it.
     let slot = Arc::clone(&error);
     let body = Body::write_with(move |out| {
         write(out).map_err(|error| match error.downcast::<TransferError>() {
@@ -71,14 +70,16 @@ impl RemoteArchive {
 
     /// Runs a command in a directory, with the path of the archive as `$f`.
     ///
-    /// The directory is the working directory and not part of the command, so that its name needs no quoting. Commands may see
-    /// `/tmp` at another path, which is then in `TMPDIR`, as on a local relay without isolation. The archive must exist already.
+    /// The directory is the working directory and not part of the command, so that its name needs no quoting.
+    ///
+    /// The archive must exist already, because the command looks for it: commands may see the file API's `/tmp` at another path,
+    /// which is then in `TMPDIR`. So it is on a local relay without isolation.
     pub(super) async fn run(&self, directory: &str, command: &str) -> Result<ExecOutput, Error> {
         let find = format!(
             r#"f=/tmp/{name}; [ -f "$f" ] || f="${{TMPDIR:-/tmp}}/{name}""#,
             name = self.name
         );
-        // `TAR_OPTIONS` would change the behaviour of GNU tar. Its messages are parsed, so they have to be in English.
+        // Messages of `tar` are parsed, so they have to be in English. `TAR_OPTIONS` of the sandbox would add options to GNU tar.
         let exec = Exec::new(&self.sandbox_id, format!("{find}\n{command}"))
             .cwd(absolute(directory))
             .env("LC_ALL", "C")
@@ -96,7 +97,7 @@ impl RemoteArchive {
         Err(TransferError::new(directory, kind).into())
     }
 
-    /// Removes the archive at the end. A failure here does not affect the transfer, so it is ignored.
+    /// Removes the archive. A failure is ignored: it does not affect the transfer.
     pub(super) async fn remove(&self) {
         let remove = RemoveFile::new(&self.sandbox_id, self.path());
         self.client.execute(&remove).await.ok();

@@ -3,7 +3,7 @@ use std::path::Path;
 
 type Filter = Box<dyn FnMut(&Path) -> bool + Send>;
 
-/// The rules for leaving out parts of a directory.
+/// The choice of the entries that are transferred.
 #[derive(Default)]
 pub(super) struct Selection {
     excluded: Vec<String>,
@@ -19,7 +19,7 @@ impl Selection {
         self.filter = Some(Box::new(filter));
     }
 
-    /// Whether this path is selected, provided that the directories above it are.
+    /// Whether this path is selected, given that the directories above it are.
     pub(super) fn takes(&mut self, path: &Path) -> bool {
         let is_excluded = self.excluded.iter().any(|excluded| match top(excluded) {
             Some(from_top) => path == Path::new(from_top),
@@ -33,12 +33,14 @@ impl Selection {
     /// Whether this path and all directories above it are selected.
     pub(super) fn takes_with_parents(&mut self, path: &Path) -> bool {
         let mut above: Vec<_> = path.ancestors().collect();
-        // Skip the root of the transfer itself.
+        // The empty path, the transferred directory itself, is always taken.
         above.pop();
+        // From the top, so that a filter never sees a path below a directory that it rejected.
         above.into_iter().rev().all(|path| self.takes(path))
     }
 
-    /// Returns the options that make `tar` apply the exclusions. A filter function cannot be expressed in them.
+    /// Returns the options that make `tar` apply the exclusions. They save time and bytes; what arrives is selected again, because
+    /// the sandbox is not trusted.
     pub(super) fn options(&self) -> String {
         let option = |excluded: &String| {
             let pattern = match top(excluded) {
@@ -59,7 +61,7 @@ impl fmt::Debug for Selection {
     }
 }
 
-/// Returns the path from the top, or `None` for a name that applies at any depth.
+/// Returns the path from the top of the directory, or `None` for a name that is excluded at any depth.
 fn top(excluded: &str) -> Option<&str> {
     let path = excluded.contains('/').then_some(excluded)?;
     Some(path.trim_start_matches("./").trim_start_matches('/'))

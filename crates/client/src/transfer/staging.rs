@@ -11,12 +11,13 @@ use super::random_name;
 pub(super) struct Staging {
     place: PathBuf,
     to: PathBuf,
-    /// The directories that become read-only at the end, with their modes.
-    closed: Vec<(PathBuf, u32)>,
+    /// The modes of directories that are set at the end.
+    final_modes: Vec<(PathBuf, u32)>,
     is_finished: bool,
 }
 
 impl Staging {
+    /// Chooses a temporary name in the same directory: a file can be renamed only within its file system.
     fn beside(to: &Path) -> Result<Self, TransferError> {
         let parent = match to.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -26,7 +27,7 @@ impl Staging {
         Ok(Self {
             place: parent.join(format!("{}.part", random_name())),
             to: to.to_owned(),
-            closed: Vec::new(),
+            final_modes: Vec::new(),
             is_finished: false,
         })
     }
@@ -50,13 +51,14 @@ impl Staging {
     }
 
     /// Schedules a directory's mode to be set at the end, after its contents were written.
-    pub(super) fn close(&mut self, place: PathBuf, mode: u32) {
-        self.closed.push((place, mode));
+    pub(super) fn set_mode_at_end(&mut self, place: PathBuf, mode: u32) {
+        self.final_modes.push((place, mode));
     }
 
     /// Moves everything to its final name in one step.
     pub(super) fn finish(mut self) -> Result<(), TransferError> {
-        for (place, mode) in self.closed.iter().rev() {
+        // The last first: an archive lists a directory before those in it, which cannot be reached once it is closed.
+        for (place, mode) in self.final_modes.iter().rev() {
             set_mode(place, *mode).map_err(|error| TransferError::disk(place, error))?;
         }
         fs::rename(&self.place, &self.to).map_err(|error| TransferError::disk(&self.to, error))?;
@@ -70,10 +72,11 @@ impl Drop for Staging {
         if self.is_finished {
             return;
         }
-        for (place, _) in &self.closed {
+        // Errors are ignored: a destructor cannot report them. Directories are opened first, because nothing can be removed from one
+        // without write permission.
+        for (place, _) in &self.final_modes {
             set_mode(place, 0o700).ok();
         }
-        // Errors are ignored: a destructor cannot report them.
         if self.place.is_dir() {
             fs::remove_dir_all(&self.place).ok();
         } else {

@@ -15,7 +15,8 @@ use super::staging::{Staging, set_mode};
 /// The longest name or extended header that is read into memory.
 const LONGEST_HEADER: u64 = 64 * 1024;
 
-/// The most bytes of paths kept for directories whose modes are set at the end.
+/// The most bytes of paths that are kept for directories whose modes are set at the end. Without a limit, a hostile archive could
+/// fill the memory.
 const MOST_REMEMBERED: usize = 16 * 1024 * 1024;
 
 /// Unpacks an untrusted archive into a new directory.
@@ -61,7 +62,7 @@ pub struct Transferred {
 }
 
 impl Unpack {
-    /// Creates an unpacker for this directory, which must be empty or not exist. Its parents are created.
+    /// Creates an unpacker for this directory, which must be empty or not exist. Missing directories above it are created.
     pub fn new(to: impl Into<PathBuf>) -> Self {
         Self {
             to: to.into(),
@@ -70,7 +71,7 @@ impl Unpack {
         }
     }
 
-    /// Excludes entries with this name at any depth. A name with a `/` in it is a path from the top of the directory. An excluded
+    /// Excludes entries with this name at any depth. A name that contains a `/` is a path from the top of the directory. An excluded
     /// directory is left out with all its contents.
     pub fn exclude(mut self, name: impl Into<String>) -> Self {
         self.selection.exclude(name.into());
@@ -97,11 +98,11 @@ impl Unpack {
         self.unpack_with(archive, None, None)
     }
 
-    /// Checks that the directory can be unpacked into, and resolves its real path.
+    /// Checks that the directory is empty or does not exist. If the path is a link, replaces it by the link's target.
     pub(super) fn prepare(mut self) -> Result<Self, TransferError> {
         let disk = |path: &Path, error| TransferError::disk(path, error);
         if fs::symlink_metadata(&self.to).is_ok() {
-            // If the path is a link, replace the directory that it points to and not the link.
+            // The unpacked directory is renamed to this path at the end, which would replace a link and not its target.
             let to = fs::canonicalize(&self.to).map_err(|error| disk(&self.to, error))?;
             if !to.is_dir() {
                 return Err(TransferError::new(to, TransferErrorKind::NotADirectory));
@@ -142,22 +143,17 @@ impl Unpack {
             reporter: Reporter::new(on_progress, total),
             read: &read,
             parent: PathBuf::new(),
+            count: 0,
+            most: limits.entries,
             remembered: 0,
             name: None,
             link: None,
             done: Transferred::default(),
         };
         let damaged = |error| TransferError::archive(&to, error);
-        // Raw, because the library would otherwise read names of any length into memory.
-        let mut count = 0;
+        // Raw, because otherwise the library reads long names into memory, whatever their length.
         for entry in archive.entries().map_err(damaged)?.raw(true) {
-            let entry = entry.map_err(damaged)?;
-            count += 1;
-            if count > limits.entries {
-                let kind = TransferErrorKind::TooManyEntries(limits.entries);
-                return Err(TransferError::new(&to, kind));
-            }
-            unpacking.take(entry)?;
+            unpacking.take(entry.map_err(damaged)?)?;
         }
         if is_over.get() || unpacking.name.is_some() || unpacking.link.is_some() {
             let kind = TransferErrorKind::Archive("it ends before its end mark");
@@ -176,19 +172,25 @@ struct Unpacking<'a> {
     selection: Selection,
     reporter: Reporter,
     read: &'a Cell<u64>,
-    /// The directory of the last entry, which is known to exist.
+    /// The directory of the last entry. It is known to exist, which saves looking at each step for the next entry.
     parent: PathBuf,
+    /// The number of entries so far, and the most that are accepted.
+    count: u64,
+    most: u64,
     /// The total length of the paths that the staging keeps.
     remembered: usize,
-    /// The name and the link target of the next entry, if they came before it.
+    /// The name of the next entry, if an entry of its own has stated it.
     name: Option<Vec<u8>>,
+    /// The link target of the next entry, if an entry of its own has stated it.
     link: Option<Vec<u8>>,
     done: Transferred,
 }
 
 impl Unpacking<'_> {
+    /// Unpacks one entry of the archive.
     fn take<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<(), TransferError> {
         let kind = entry.header().entry_type();
+        // These entries only describe the next one.
         match kind {
             EntryType::GNULongName => {
                 self.name = Some(self.long(&mut entry)?);
@@ -203,7 +205,14 @@ impl Unpacking<'_> {
             }
             _ => {}
         }
+        // Only here, because entries with long names would otherwise count twice.
+        self.count += 1;
+        if self.count > self.most {
+            let kind = TransferErrorKind::TooManyEntries(self.most);
+            return Err(TransferError::new(self.to, kind));
+        }
         let header = entry.header();
+        // Taken, because they count for this entry only, even if it is not selected.
         let name = self.name.take();
         let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = self.link.take();
@@ -214,6 +223,7 @@ impl Unpacking<'_> {
             return Ok(());
         }
         let refuse = |kind| TransferError::new(&path, kind);
+        // Without setuid, setgid and sticky bits, which an agent must not be able to set here.
         let mode = header
             .mode()
             .map_err(|error| TransferError::archive(&path, error))?
@@ -234,7 +244,7 @@ impl Unpacking<'_> {
             EntryType::Fifo => "a FIFO",
             EntryType::Char | EntryType::Block => "a device",
             EntryType::GNUSparse => "a sparse file",
-            _ => "an entry of a kind that is not known",
+            _ => "an entry of an unknown kind",
         };
         Err(refuse(TransferErrorKind::Special(special)))
     }
@@ -247,6 +257,7 @@ impl Unpacking<'_> {
     ) -> Result<(), TransferError> {
         let place = self.new_place(path)?;
         let disk = |error| TransferError::disk(path, error);
+        // `create_new` follows no link and overwrites nothing, whatever the archive has put there before.
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -261,6 +272,7 @@ impl Unpacking<'_> {
             read: self.read,
         };
         let length = io::copy(&mut reported, &mut file).map_err(disk)?;
+        // The library returns fewer bytes without an error if the archive ends.
         if length != size {
             let kind = TransferErrorKind::Archive("it ends in the middle of this file");
             return Err(TransferError::new(path, kind));
@@ -279,16 +291,18 @@ impl Unpacking<'_> {
     fn directory(&mut self, path: &Path, mode: u32) -> Result<(), TransferError> {
         self.make_directory(path)?;
         let place = self.staging.place().join(path);
-        // A directory without write permission would refuse its own entries, so its mode is set at the end.
+        // A mode that closes the directory to its owner is set at the end: entries that follow are still to be written into it.
         if mode & 0o700 == 0o700 {
             return set_mode(&place, mode).map_err(|error| TransferError::disk(path, error));
         }
         self.remembered += place.as_os_str().len();
         if self.remembered > MOST_REMEMBERED {
-            let kind = TransferErrorKind::Archive("too many directories cannot be written to");
+            let kind = TransferErrorKind::Archive(
+                "the paths of its directories without write permission exceed 16 MiB",
+            );
             return Err(TransferError::new(path, kind));
         }
-        self.staging.close(place, mode);
+        self.staging.set_mode_at_end(place, mode);
         Ok(())
     }
 
@@ -309,7 +323,16 @@ impl Unpacking<'_> {
 
     fn hard_link(&mut self, path: &Path, first: &[u8]) -> Result<(), TransferError> {
         let refuse = |kind| TransferError::new(path, kind);
-        let first = name::path(first).map_err(refuse)?;
+        let outside = || {
+            refuse(TransferErrorKind::Outside(
+                "is a hard link to something that is not a file in the directory",
+            ))
+        };
+        let first = name::path(first).map_err(|kind| match kind {
+            TransferErrorKind::Outside(_) => outside(),
+            kind => refuse(kind),
+        })?;
+        // Every step to the file must be a directory, and the file itself no link: a link could lead to any file of this machine.
         let above = first.ancestors().skip(1);
         let is_inside = above
             .map(|dir| self.staging.place().join(dir))
@@ -317,9 +340,7 @@ impl Unpacking<'_> {
         let source = self.staging.place().join(&first);
         let is_file = || fs::symlink_metadata(&source).is_ok_and(|metadata| metadata.is_file());
         if !is_inside || !is_file() {
-            return Err(refuse(TransferErrorKind::Outside(
-                "is a hard link to what is no file in the directory",
-            )));
+            return Err(outside());
         }
         let place = self.new_place(path)?;
         fs::hard_link(source, place).map_err(|error| taken(path, error))?;
@@ -327,7 +348,7 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    /// Returns the place for a new entry, and creates its directory if needed.
+    /// Returns the place of a new entry on this machine, and creates its directory if needed.
     fn new_place(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
         self.make_directory(path.parent().unwrap_or(path))?;
         Ok(self.staging.place().join(path))
@@ -364,15 +385,16 @@ impl Unpacking<'_> {
 
     /// Reads a long name that comes before its entry.
     fn long(&self, entry: &mut impl Read) -> Result<Vec<u8>, TransferError> {
-        let mut name = self.short(entry)?;
-        // The name ends with a NUL. A NUL inside it is refused later.
+        let mut name = self.header_content(entry)?;
+        // The name ends with a NUL. A NUL inside it is refused when the name is parsed.
         if name.last() == Some(&0) {
             name.pop();
         }
         Ok(name)
     }
 
-    fn short(&self, entry: &mut impl Read) -> Result<Vec<u8>, TransferError> {
+    /// Reads the content of a header entry, which is held in memory and so has a limit.
+    fn header_content(&self, entry: &mut impl Read) -> Result<Vec<u8>, TransferError> {
         let mut content = Vec::new();
         entry
             .take(LONGEST_HEADER + 1)
@@ -387,7 +409,7 @@ impl Unpacking<'_> {
 
     /// Reads an extended header, for one entry or for all that follow.
     fn extensions(&mut self, entry: &mut impl Read, of_one: bool) -> Result<(), TransferError> {
-        let content = self.short(entry)?;
+        let content = self.header_content(entry)?;
         for extension in PaxExtensions::new(&content) {
             let extension = extension.map_err(|error| TransferError::archive(self.to, error))?;
             let key = extension.key_bytes();
@@ -395,11 +417,13 @@ impl Unpacking<'_> {
             match key {
                 b"path" if of_one => self.name = Some(value.to_vec()),
                 b"linkpath" if of_one => self.link = Some(value.to_vec()),
+                // The name of all that follow, a length other than the header's, or a sparse file: ignoring one of these would
+                // unpack something else than was packed.
                 _ if matches!(key, b"path" | b"linkpath" | b"size")
                     || key.starts_with(b"GNU.sparse.") =>
                 {
-                    let kind = TransferErrorKind::Special("described in a way that is not known");
-                    return Err(TransferError::of_bytes(value, kind));
+                    let kind = TransferErrorKind::Archive("an extended header is not supported");
+                    return Err(TransferError::new(self.to, kind));
                 }
                 // Times, owners and comments are ignored.
                 _ => {}
@@ -409,7 +433,7 @@ impl Unpacking<'_> {
     }
 }
 
-/// Converts the error of creating an entry. The directory is new, so an existing entry came from the same archive.
+/// Converts the error of creating an entry. The target directory is new, so an entry that exists came from the same archive.
 fn taken(path: &Path, error: io::Error) -> TransferError {
     match error.kind() {
         io::ErrorKind::AlreadyExists => TransferError::new(path, TransferErrorKind::Twice),

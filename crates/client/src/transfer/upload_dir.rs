@@ -47,6 +47,8 @@ impl UploadDir {
         let write = WriteStream::new(&sandbox_id, archive.path()).length(pack.length());
         let result = async {
             upload(&client, write, move |out| pack.write(out, on_progress)).await?;
+            // `-p` keeps the modes whatever the umask, and `-o` ignores the owners in the archive. Removing the archive in the same
+            // command saves a request.
             let unpack = r#"tar -xopf "$f"; s=$?; rm -f -- "$f"; exit $s"#;
             archive.run(&to, unpack).await
         };
@@ -59,15 +61,15 @@ impl UploadDir {
 }
 
 impl Call<UploadDir, ()> {
-    /// Excludes entries with this name at any depth, such as `node_modules`. A name with a `/` in it is a path from the top of
-    /// the directory, such as `./build`. An excluded directory is left out with all its contents. There are no wildcards: see
+    /// Excludes entries with this name at any depth, such as `node_modules`. A name that contains a `/` is a path from the top of
+    /// the directory, such as `./build`. An excluded directory is left out with all its contents. Wildcards are not supported: use
     /// [`filter`](Self::filter).
     pub fn exclude(self, name: impl Into<String>) -> Self {
         set(self, |transfer| transfer.selection.exclude(name.into()))
     }
 
-    /// Keeps only entries for which this function returns `true`. It is called on the thread of the transfer with paths relative
-    /// to the directory. Nothing below a rejected directory is kept.
+    /// Transfers only entries for which this function returns `true`. It is called on the thread of the transfer with paths
+    /// relative to the directory. Nothing below a rejected directory is transferred.
     pub fn filter(self, filter: impl FnMut(&Path) -> bool + Send + 'static) -> Self {
         set(self, |transfer| transfer.selection.filter(filter))
     }

@@ -6,7 +6,7 @@ use twentyfirst_transport::Body;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// Writes the files in the given order. An error carries the files that were written before it.
+/// Writes the files in the given order. An error has the list of the files that were written before it.
 pub(crate) async fn write_parts(
     client: AgentClient,
     operation: WriteFiles,
@@ -16,7 +16,7 @@ pub(crate) async fn write_parts(
         let result = match part {
             WritePart::Files(part) => client.execute(&part).await,
             WritePart::Long(part, text) => {
-                // Count UTF-16 code units, as the response of the other route does.
+                // The stream route responds with bytes, the other one with UTF-16 code units. Callers get the latter for all files.
                 let size = text_length(&text);
                 let file = client.upload(&part, Body::from(text)).await;
                 file.map(|file| vec![WrittenFile::new(file.path, Some(size))])

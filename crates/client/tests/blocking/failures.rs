@@ -1,6 +1,5 @@
 //! Time limits, retries, and errors.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -42,7 +41,8 @@ fn a_deadline_ends_a_call() {
     let error = client.sandbox("sb_1").get().wait().unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
     assert!(start.elapsed() >= deadline);
-    assert!(start.elapsed() < Duration::from_secs(5));
+    // Without a deadline an attempt would take a minute.
+    assert!(start.elapsed() < Duration::from_secs(30));
     server.closed();
 }
 
@@ -52,7 +52,7 @@ fn a_failed_request_is_retried() {
     let seen = Arc::clone(&attempts);
     let server = Server::start(move |stream, _| match seen.fetch_add(1, Ordering::SeqCst) {
         0 => respond(stream, "503 Service Unavailable", "{}"),
-        // Breaks off.
+        // Cuts the connection.
         1 => stream.shutdown(std::net::Shutdown::Both).unwrap(),
         _ => respond(stream, "200 OK", r#"{"id":"sb_1","status":"active"}"#),
     });
@@ -78,15 +78,12 @@ fn a_request_that_may_have_taken_effect_is_not_retried() {
 
 #[test]
 fn a_request_that_was_not_sent_is_always_retried() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", closed.local_addr().unwrap());
-    drop(closed);
-    let client = at(&url).build().unwrap();
+    // No system listens on port 1 by itself, and none chooses it for another test.
+    let client = at("http://127.0.0.1:1").build().unwrap();
     let error = client.sandbox("sb_1").exec("rm data").wait().unwrap_err();
     assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
     assert_eq!(error.attempts(), 3);
-    let address = &url["http://".len()..];
-    assert!(error.to_string().contains(address), "{error}");
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The client without async, as its users see it: no test here is on a runtime.
+//! The client without async, as its users see it: no test here runs in an async runtime.
 
 mod calls;
 mod failures;
@@ -13,16 +13,21 @@ use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, LocalRelayBuilder};
 /// The narrator's words, one every 15 ms.
 const STORY: &str = "Once upon a time an agent worked in the sandbox, far away; and somebody waited for it, thread by thread.";
 
-/// A relay that runs commands, with an agent that takes its time.
+/// A relay that runs commands, with an agent that tells a story slowly, and one that never ends by itself.
 fn relay() -> LocalRelayBuilder {
     let narrator = Agent::new(async |run: twentyfirst_local_relay::Run| {
         run.say(STORY).await;
         Ok(())
     });
+    let endless = Agent::new(async |run: twentyfirst_local_relay::Run| {
+        run.say(STORY).await;
+        std::future::pending().await
+    });
     LocalRelay::builder()
         .isolation(Isolation::Unconfined)
         .hold_back(Duration::ZERO)
         .agent("narrator", narrator.pace(Duration::from_millis(15)))
+        .agent("endless", endless)
 }
 
 fn client(relay: &LocalRelay) -> AgentClient {

@@ -1,4 +1,4 @@
-//! Runs: read, followed through cuts, cancelled, started in the background.
+//! Runs that are read, followed through cuts, cancelled, and started in the background.
 
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use twentyfirst_local_relay::{After, Fault};
 use crate::server::Server;
 use crate::{STORY, client, relay, with_options};
 
-/// The text, by its chunks.
+/// Returns the text of the chunks.
 fn told(run: &mut Run) -> String {
     let mut text = String::new();
     for chunk in run.iter() {
@@ -74,9 +74,10 @@ fn a_run_is_followed_through_cuts() {
 fn a_run_is_cancelled_from_another_thread() {
     let relay = relay().start().unwrap();
     let client = client(&relay);
-    let mut run = client.run("narrator", "Tell me a story").wait().unwrap();
+    let mut run = client.run("endless", "Tell me a story").wait().unwrap();
     let cancel = run.cancel();
     let cancelling = thread::spawn(move || {
+        // Most likely, this thread waits for the run by now.
         thread::sleep(Duration::from_millis(100));
         cancel.wait().unwrap();
     });
@@ -99,7 +100,7 @@ fn a_run_in_the_background_is_followed_later() {
 }
 
 #[test]
-fn several_runs_of_a_sandbox_share_their_thread_lists() {
+fn several_runs_of_a_sandbox_are_followed_at_once() {
     let relay = relay().start().unwrap();
     relay.inject(Fault::cut_after(After::Events(3)).always());
     let client = client(&relay);

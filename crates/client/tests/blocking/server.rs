@@ -1,4 +1,4 @@
-//! A server of the standard library that says what the test lets it.
+//! A server over the standard library, whose responses the test writes.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Calls `serve` with each connection and the request on it, and tells when the client has closed.
+/// Calls `serve` with each request and its connection, and reports each connection that the client has closed.
 pub(crate) struct Server {
     pub(crate) url: String,
     closed: Receiver<()>,
@@ -41,7 +41,7 @@ impl Server {
     }
 }
 
-/// Reads one request with its body, in as many pieces as it comes in. None at the end, or at a reset.
+/// Reads one request with its body, in as many pieces as it arrives. Returns `None` at the end of the connection.
 fn read_request(stream: &mut BufReader<TcpStream>) -> Option<String> {
     let mut request = String::new();
     while !request.ends_with("\r\n\r\n") {
@@ -60,7 +60,7 @@ fn read_request(stream: &mut BufReader<TcpStream>) -> Option<String> {
     Some(request)
 }
 
-/// A response whose body is all here.
+/// Writes a response with this body.
 pub(crate) fn respond(stream: &mut TcpStream, status: &str, body: &str) {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json");

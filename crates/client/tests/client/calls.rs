@@ -1,4 +1,4 @@
-//! Calls that are completed and awaited: they send what their operations send, and their futures own what they need.
+//! Calls: each sends the same request as its operation, and its future owns everything it needs.
 
 use std::time::Duration;
 
@@ -25,10 +25,11 @@ use twentyfirst_client::{
 
 use crate::support::{Log, SentRequest, client, event_stream, json as json_response};
 
-/// A call of everything that has one, beside the request of its operation.
+/// Compares calls with the requests of their operations.
 struct Calls {
     client: AgentClient,
     sent: Log,
+    /// The requests so far, for a snapshot.
     shown: String,
 }
 
@@ -42,7 +43,7 @@ impl Calls {
         }
     }
 
-    /// Makes a call, which has to send what the operation is.
+    /// Makes a call, and checks that it sends the request of the operation.
     async fn same<O: Send + 'static, T: Send + 'static>(
         &mut self,
         call: Call<O, T>,
@@ -52,14 +53,14 @@ impl Calls {
             .await;
     }
 
-    /// The same, where the call has a body that the operation has not.
+    /// Makes a call, and checks that it sends this request, with `body` if the operation does not have the body itself.
     async fn sends<O: Send + 'static, T: Send + 'static>(
         &mut self,
         call: Call<O, T>,
         expected: Request<Body>,
         body: Option<&[u8]>,
     ) {
-        // On another task: the future owns all that it needs.
+        // In another task, so the future must own everything it needs.
         let failed = tokio::spawn(call).await.unwrap().is_err();
         assert!(failed);
         let mut sent = self.sent.take();
@@ -196,7 +197,7 @@ async fn sandboxes_files_and_repositories_are_called_as_their_operations() {
         .length(3)
         .to_request()
         .unwrap();
-    // The body knows its length, or the setter says it.
+    // The length is known from the body, or set.
     calls
         .sends(files.write_stream("a", "abc"), write, Some(b"abc"))
         .await;
@@ -378,7 +379,7 @@ async fn a_call_can_have_its_own_options() {
     assert_eq!(sent.take().len(), 3);
 }
 
-/// The most natural line of a batch: nothing of it lives on the stack of the function that makes it.
+/// As a batch would do it. No call borrows from the function that makes it.
 #[tokio::test]
 async fn calls_are_collected_and_spawned() {
     let (client, sent) = client("https://relay.example", |request| {

@@ -1,4 +1,4 @@
-//! Content that comes with a coding although none was asked for.
+//! Responses with a content coding that the client did not accept.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn sandbox() -> SandboxId {
     SandboxId::new("sb_1").unwrap()
 }
 
-/// A body that never says anything.
+/// A body of which nothing ever arrives.
 fn silent() -> Body {
     struct Silent;
 

@@ -1,11 +1,11 @@
-//! A client in an environment that cannot be read.
+//! A client in an environment with an invalid proxy.
 
 use std::process::Command;
 
 use twentyfirst_client::AgentClient;
 use twentyfirst_client::transport::HttpTransport;
 
-/// A test cannot change its environment: it runs once more, in a process of its own.
+/// This test starts itself again in another process, because a test cannot change its own environment.
 #[test]
 fn an_invalid_proxy_is_reported_without_its_value() {
     if std::env::var_os("CLIENT_TEST_PROCESS").is_none() {

@@ -6,7 +6,7 @@ use std::process::Command;
 use http::Response;
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
-use twentyfirst_client::protocol::{ErrorCode, SandboxId, ThreadId};
+use twentyfirst_client::protocol::{CallOptions, ErrorCode, SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body, from_fn};
 use twentyfirst_client::{AgentClient, Error};
 
@@ -18,7 +18,7 @@ fn sandbox() -> SandboxId {
     SandboxId::new("sb_1").unwrap()
 }
 
-/// The error and everything beneath it, as logs show it.
+/// Returns the error with all its causes, as logs show it.
 fn shown(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}\n{error:#?}");
     let mut source = error.source();
@@ -98,12 +98,12 @@ fn settings_that_cannot_work_are_refused_at_once() {
     assert!(message(agent).contains("`user_agent`"));
 }
 
-/// Runs once more, in processes of its own: a test cannot change its environment.
+/// This test starts itself again in other processes, because a test cannot change its own environment.
 #[test]
 fn a_missing_key_names_its_variable() {
     let test = "errors::a_missing_key_names_its_variable";
-    let stands_for = "TEST_EXPECTS";
-    if let Ok(expected) = std::env::var(stands_for) {
+    let variable = "TEST_EXPECTS";
+    if let Ok(expected) = std::env::var(variable) {
         assert_eq!(AgentClient::from_env().unwrap_err().to_string(), expected);
         return;
     }
@@ -120,7 +120,7 @@ fn a_missing_key_names_its_variable() {
         let mut process = Command::new(std::env::current_exe().unwrap());
         process
             .args(["--exact", test])
-            .env(stands_for, expected)
+            .env(variable, expected)
             .env_remove("API_KEY_21ST")
             .envs(key.map(|key| ("API_KEY_21ST", key)));
         let output = process.output().unwrap();
@@ -143,6 +143,21 @@ async fn invalid_requests_are_not_sent() {
     assert!(!error.maybe_sent());
     let error = client.threads().run("my-agent", "").await.unwrap_err();
     assert_eq!(error.invalid_request().unwrap().field(), "messages");
+    assert!(log.take().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_does_not_fit_behind_the_base_url_is_not_retried() {
+    let prefix = "prefix/".repeat(100);
+    let (client, log) = client(&format!("https://relay.test/{prefix}"), |_| json(200, ""));
+    let client = client.with_options(CallOptions::new());
+    let path = "x".repeat(65_300);
+    let files = client.sandboxes().files();
+    let error = files.exists(sandbox(), path).await.unwrap_err();
+    assert_eq!(error.attempts(), 1, "{error}");
+    assert!(!error.maybe_sent());
+    let cause = error.source().unwrap().to_string();
+    assert_eq!(cause, "`path` must not be longer than 65535 bytes");
     assert!(log.take().is_empty());
 }
 

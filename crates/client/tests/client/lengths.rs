@@ -1,4 +1,4 @@
-//! Every request with a body says how long it is, an empty one too: the relay refuses an upload that does not.
+//! The header `content-length` of requests, also of those with an empty body: the relay refuses an upload without it.
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ use twentyfirst_client::{AgentClient, SandboxId};
 
 use crate::support::{client, json};
 
-/// A server that takes any request, and the heads of those that came, in lower case.
+/// Starts a server that accepts any request. Returns its URL, and the heads of the requests in lower case.
 fn server() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -30,7 +30,7 @@ fn server() -> (String, mpsc::Receiver<String>) {
                 stream.read_line(&mut head).unwrap();
             }
             let head = head.to_ascii_lowercase();
-            let length = said(&head).map_or(0, |length| length.parse().unwrap());
+            let length = stated_length(&head).map_or(0, |length| length.parse().unwrap());
             stream.read_exact(&mut vec![0; length]).unwrap();
             if head.contains("transfer-encoding: chunked") {
                 let mut line = String::new();
@@ -51,7 +51,7 @@ fn server() -> (String, mpsc::Receiver<String>) {
     (url, seen)
 }
 
-fn said(head: &str) -> Option<&str> {
+fn stated_length(head: &str) -> Option<&str> {
     head.lines()
         .find_map(|line| line.strip_prefix("content-length: "))
 }
@@ -87,12 +87,16 @@ async fn over_the_wire() {
     let files = client.sandboxes().files();
 
     files.write(sandbox(), "a", "").await.unwrap();
-    assert_eq!(said(&heads.recv().unwrap()), Some("0"), "an empty blob");
+    assert_eq!(
+        stated_length(&heads.recv().unwrap()),
+        Some("0"),
+        "an empty blob"
+    );
     files.write(sandbox(), "a", "four").await.unwrap();
-    assert_eq!(said(&heads.recv().unwrap()), Some("4"), "a blob");
+    assert_eq!(stated_length(&heads.recv().unwrap()), Some("4"), "a blob");
     let create = CreateThread::new(sandbox());
     client.execute(&create).await.unwrap();
-    assert_eq!(said(&heads.recv().unwrap()), Some("2"), "JSON");
+    assert_eq!(stated_length(&heads.recv().unwrap()), Some("2"), "JSON");
 
     for (content, length, expected) in [
         (Body::empty(), None, Some("0")),
@@ -110,7 +114,7 @@ async fn over_the_wire() {
         };
         call.await.unwrap();
         let head = heads.recv().unwrap();
-        assert_eq!(said(&head), expected, "{about}");
+        assert_eq!(stated_length(&head), expected, "{about}");
         assert_eq!(
             head.contains("transfer-encoding: chunked"),
             expected.is_none(),
@@ -121,7 +125,7 @@ async fn over_the_wire() {
     let own = Request::post("/v1/own").body(Body::empty()).unwrap();
     client.send(own).await.unwrap();
     assert_eq!(
-        said(&heads.recv().unwrap()),
+        stated_length(&heads.recv().unwrap()),
         Some("0"),
         "a request of one's own"
     );

@@ -1,4 +1,4 @@
-//! The client over transports that answer from a script.
+//! The client over transports that respond from a script.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,7 +1,7 @@
-//! The calls of the published Node client, made with ours: the same requests go out.
+//! The calls of the published Node client, made with this client: both send the same requests.
 //!
-//! `data/node-sdk.jsonl` has what version 0.1.1 of `@21st-sdk/node` sends for each call, and what it makes of the
-//! answer. Ours differs from it in these points, and only in these:
+//! `data/node-sdk.jsonl` has the requests that version 0.1.1 of `@21st-sdk/node` sends for each call, and its result. This client
+//! differs only in these points:
 //!
 //! - headers: `content-type` only where there is a body, and a `user-agent` of our own;
 //! - ids are percent-encoded in paths (none of the recorded ones needs it).
@@ -40,8 +40,8 @@ struct Expected {
     body: Value,
 }
 
-/// The answers that the recording server gave, as far as a call needs them to go on.
-fn answer(row: &Row, request: &SentRequest) -> http::Response<Body> {
+/// Returns the response of the server in the recording, as far as a call depends on it.
+fn respond(row: &Row, request: &SentRequest) -> http::Response<Body> {
     let path = request
         .target
         .split_once("/v1/")
@@ -143,8 +143,8 @@ async fn run(client: &AgentClient, args: &Value) -> Result<(), Error> {
     }
 }
 
-/// The one thing that is sent beyond what the Node client sends: the id of a turn that came without one.
-fn without_given_ids(sent: &mut Value, wanted: &Value) {
+/// Removes the only thing that the Node client does not send: the id of a turn that came without one.
+fn without_generated_ids(sent: &mut Value, wanted: &Value) {
     let wanted = wanted["messages"].as_array().into_iter().flatten();
     let sent = sent.get_mut("messages").and_then(Value::as_array_mut);
     for (sent, wanted) in sent.into_iter().flatten().zip(wanted) {
@@ -155,7 +155,7 @@ fn without_given_ids(sent: &mut Value, wanted: &Value) {
     }
 }
 
-/// Numbers as doubles: JavaScript has no others.
+/// Converts numbers to doubles, since JavaScript has no others.
 fn as_javascript_reads(value: Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),
@@ -197,7 +197,7 @@ async fn every_call_of_the_node_client_sends_the_same() {
             method: row.call.method.clone(),
             args: row.call.args.clone(),
         };
-        let (client, log) = client(base_url, move |request| answer(&row, request));
+        let (client, log) = client(base_url, move |request| respond(&row, request));
         let result = call(&client, &method).await;
 
         let sent = log.take();
@@ -216,7 +216,7 @@ async fn every_call_of_the_node_client_sends_the_same() {
             } else {
                 serde_json::from_slice(&sent.body).unwrap()
             };
-            without_given_ids(&mut sent_body, &body);
+            without_generated_ids(&mut sent_body, &body);
             assert_eq!(
                 as_javascript_reads(sent_body),
                 as_javascript_reads(body),
@@ -238,7 +238,7 @@ async fn every_call_of_the_node_client_sends_the_same() {
 
 #[test]
 fn the_arguments_of_both_clients_are_the_same_struct() {
-    // What lets the rows above be read as operations: an operation's JSON is the argument of the Node client.
+    // An operation's JSON is the argument of the Node client. So the rows above can be read as operations.
     let args = json!({"sandboxId": "sb_1", "command": "ls", "timeoutMs": 30_000});
     let exec: twentyfirst_client::protocol::sandboxes::Exec = serde_json::from_value(args).unwrap();
     assert_eq!(exec.to_request().unwrap().uri(), "/v1/sandboxes/sb_1/exec");

@@ -1,16 +1,18 @@
-//! Outcomes of runs if the relay, or a proxy before it, behaves oddly.
+//! Outcomes of runs if the relay, or a proxy in front of it, behaves unexpectedly.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Instant;
 use twentyfirst_client::protocol::runs::{LostReason, MessageState};
-use twentyfirst_client::transport::Body;
+use twentyfirst_client::transport::{
+    Body, Error as TransportError, Runtime, TokioRuntime, from_fn,
+};
 use twentyfirst_client::{
     AgentClient, FollowPolicy, Run, RunEnd, RunRef, SandboxId, StartRun, ThreadId,
 };
@@ -28,7 +30,7 @@ const FINISH: &str = concat!(
     "data: {\"type\":\"finish\"}\n\n",
 );
 
-/// The thread, in this state.
+/// The response for the thread in this state.
 fn thread(status: &str) -> Response<Body> {
     let messages = match status {
         "completed" => {
@@ -41,23 +43,23 @@ fn thread(status: &str) -> Response<Body> {
     json(200, thread)
 }
 
-/// The list of the threads, in which ours is in this state.
+/// The response for the list of threads, with the thread in this state.
 fn threads(status: &str) -> Response<Body> {
     json(200, format!(r#"[{{"id":"th_1","status":"{status}"}}]"#))
 }
 
-/// A client whose chat is answered with this stream, and its nth question, from 0, so.
+/// Returns a client whose chat gets this stream, and whose nth other request, from 0, gets the response `respond(n, is_list)`.
 fn relay(
     chat: impl Fn() -> Body + Send + Sync + 'static,
-    answer: impl Fn(usize, bool) -> Response<Body> + Send + Sync + 'static,
+    respond: impl Fn(usize, bool) -> Response<Body> + Send + Sync + 'static,
 ) -> AgentClient {
-    let questions = AtomicUsize::new(0);
+    let requests = AtomicUsize::new(0);
     let (client, _) = client("https://relay.test/", move |request| {
         match request.method.as_str() {
             "POST" => event_stream(chat()),
             _ => {
                 let is_list = request.target.ends_with("/threads");
-                answer(questions.fetch_add(1, Ordering::Relaxed), is_list)
+                respond(requests.fetch_add(1, Ordering::Relaxed), is_list)
             }
         }
     });
@@ -83,7 +85,7 @@ async fn run(client: &AgentClient, follow: FollowPolicy) -> Run {
 async fn a_page_of_a_proxy_does_not_end_a_run() {
     let client = relay(
         || BEGINNING.into(),
-        |question, is_list| match (question, is_list) {
+        |number, is_list| match (number, is_list) {
             (0..3, _) => Response::builder()
                 .status(404)
                 .header("content-type", "text/html")
@@ -102,8 +104,8 @@ async fn a_page_of_a_proxy_does_not_end_a_run() {
 async fn an_unknown_status_does_not_end_a_run() {
     let client = relay(
         || BEGINNING.into(),
-        |question, is_list| {
-            let status = if question < 6 { "pausing" } else { "completed" };
+        |number, is_list| {
+            let status = if number < 6 { "pausing" } else { "completed" };
             match is_list {
                 true => threads(status),
                 false => thread(status),
@@ -180,7 +182,52 @@ async fn a_background_run_is_not_silent_while_the_relay_responds() {
     assert_eq!(run.text().await.unwrap(), "Hello there");
 }
 
-/// A body that says something, and then nothing more.
+/// A runtime that drops its first task, as one does that is shut down.
+#[derive(Default)]
+struct DropsFirstTask(AtomicBool);
+
+impl Runtime for DropsFirstTask {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        TokioRuntime.sleep(duration)
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        if self.0.swap(true, Ordering::Relaxed) {
+            TokioRuntime.spawn(task);
+        }
+    }
+
+    fn now(&self) -> std::time::Instant {
+        TokioRuntime.now()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_of_a_sandbox_survive_the_loss_of_the_task_that_lists_its_threads() {
+    let transport = from_fn(async |request: Request<Body>| {
+        Ok::<_, TransportError>(match request.uri().path().ends_with("/threads") {
+            true => threads("completed"),
+            false => thread("completed"),
+        })
+    });
+    let client = AgentClient::builder()
+        .api_key("an_sk_test")
+        .base_url("https://relay.test/")
+        .transport(transport)
+        .runtime(DropsFirstTask::default());
+    let client = client.build().unwrap();
+    let (sandbox_id, thread_id) = ids();
+    let run = RunRef::new("my-agent", sandbox_id, thread_id).user_message_id("u1");
+    let mut one = client.threads().follow(&run).unwrap();
+    let mut other = client.threads().follow(&run).unwrap();
+    let (one, other) = tokio::join!(one.text(), other.text());
+    assert_eq!(
+        (&*one.unwrap(), &*other.unwrap()),
+        ("Hello there", "Hello there")
+    );
+}
+
+/// A body with one piece that never ends.
 struct Open(Option<Bytes>);
 
 impl Open {

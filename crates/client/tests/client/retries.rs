@@ -24,15 +24,17 @@ fn found() -> Response<Body> {
     json(200, r#"{"id":"sb_1","status":"active"}"#)
 }
 
-/// A client whose n-th request, counted from 1, gets `answer(n)`; and the count.
-fn client<F>(answer: impl Fn(usize) -> F + Send + Sync + 'static) -> (AgentClient, Arc<AtomicUsize>)
+/// Returns a client whose n-th request, counted from 1, gets the response `respond(n)`, and the number of its requests.
+fn client<F>(
+    respond: impl Fn(usize) -> F + Send + Sync + 'static,
+) -> (AgentClient, Arc<AtomicUsize>)
 where
     F: Future<Output = Result<Response<Body>, TransportError>> + Send + 'static,
 {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let transport =
-        from_fn(move |_: Request<Body>| answer(counter.fetch_add(1, Ordering::SeqCst) + 1));
+        from_fn(move |_: Request<Body>| respond(counter.fetch_add(1, Ordering::SeqCst) + 1));
     let client = AgentClient::builder()
         .api_key("an_sk_test")
         .transport(transport)
@@ -126,7 +128,7 @@ async fn retry_after_is_honoured_up_to_a_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_head_timeout_bounds_every_exchange_of_a_run() {
     let options = CallOptions::new().head_timeout(Duration::from_secs(30));
-    // The exchange that hangs: creating the sandbox, creating the thread, sending the messages.
+    // The number of the exchange that hangs: creating the sandbox, creating the thread, or sending the messages.
     for hangs in 1_usize..=3 {
         let (client, count) = client(move |attempt| async move {
             if attempt == hangs {
@@ -186,7 +188,7 @@ async fn every_call_has_a_time_limit() {
     );
     assert_eq!(count.load(Ordering::SeqCst), 5);
 
-    // Three attempts of a minute each, unless a deadline is set; and each time can be set or switched off.
+    // By default there are three attempts of a minute each. A deadline limits all of them, and each timeout can be set or disabled.
     let patient = client.with_options(CallOptions::new());
     let (result, seconds) = timed(patient.sandboxes().get(sandbox())).await;
     assert!(
@@ -222,7 +224,7 @@ async fn a_stream_may_be_silent_for_long_but_not_for_ever() {
     let start = "data: {\"type\":\"start\"}\n\n";
     let (client, _) = client(move |_| async move {
         // A byte after ten minutes, another after ten more, then nothing.
-        let body = futures_body(vec![(600, start), (600, ": still here\n"), (86_400, "")]);
+        let body = slow_body(vec![(600, start), (600, ": still here\n"), (86_400, "")]);
         Ok(event_stream(body))
     });
     let named = StartRun::new("a", "Hi")
@@ -238,8 +240,8 @@ async fn a_stream_may_be_silent_for_long_but_not_for_ever() {
     );
 }
 
-/// Pieces, each this many seconds after the one before.
-fn futures_body(pieces: Vec<(u64, &'static str)>) -> Body {
+/// A body of pieces, each of which comes this many seconds after the one before.
+fn slow_body(pieces: Vec<(u64, &'static str)>) -> Body {
     struct Slow {
         pieces: std::vec::IntoIter<(u64, &'static str)>,
         next: Option<(std::pin::Pin<Box<tokio::time::Sleep>>, &'static str)>,
@@ -281,16 +283,15 @@ fn futures_body(pieces: Vec<(u64, &'static str)>) -> Body {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_a_call_ends_it_at_once_and_sends_nothing() {
-    let (client, count) = client(async |_| Ok(json(503, "")));
-    let id = sandbox();
-    let sandboxes = client.sandboxes();
-    let call = sandboxes.get(&id);
+    let (client, count) = client(async |_| {
+        let mut response = json(503, "");
+        response.headers_mut().insert("retry-after", 30.into());
+        Ok(response)
+    });
     // It is dropped in the wait before the second attempt.
-    assert!(
-        tokio::time::timeout(Duration::from_micros(1), call)
-            .await
-            .is_err()
-    );
+    let call = client.sandboxes().get(sandbox());
+    let dropped = tokio::time::timeout(Duration::from_secs(10), call).await;
+    assert!(dropped.is_err());
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }

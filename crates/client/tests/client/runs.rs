@@ -1,4 +1,4 @@
-//! A run's answer at its four levels, and how it ends.
+//! The answer of a run at each level, and the ends of runs.
 
 use std::error::Error;
 use std::time::Duration;
@@ -31,7 +31,7 @@ const STORED: &str = r#"{"id":"th_1","status":"completed","messages":[
     {"id":"msg_1","role":"assistant","parts":[{"type":"text","text":"Hello 😀","state":"done"}]}
 ]}"#;
 
-/// A run that streams this body, and that is not followed any further.
+/// Starts a run that streams this body, and is not followed after it.
 async fn run(body: impl Into<Body>) -> Run {
     let body = std::sync::Mutex::new(Some(body.into()));
     let (client, _) = client("https://relay.test/prefix/", move |request| {
@@ -47,13 +47,13 @@ async fn run(body: impl Into<Body>) -> Run {
     client.threads().start(start).await.unwrap()
 }
 
-/// The answer up to and without the event that contains `until`.
+/// The answer before the event that contains `until`.
 fn before(until: &str) -> String {
     let end = ANSWER.find(until).unwrap();
     ANSWER[..ANSWER[..end].rfind("data:").unwrap()].to_owned()
 }
 
-/// The answer with an error in it.
+/// The answer with an error chunk.
 fn failed_with(text: &str) -> String {
     let error = format!("data: {{\"type\":\"error\",\"errorText\":\"{text}\"}}\n\n");
     ANSWER.replace(
@@ -90,7 +90,7 @@ async fn chunks_and_then_the_message() {
             text += &delta.delta.to_string_lossy();
         }
     }
-    // `[DONE]` is no chunk, and the half of a surrogate pair has waited for its other half.
+    // `[DONE]` is not a chunk, and the two halves of the surrogate pair came joined.
     assert_eq!((text.as_str(), count), ("Hello 😀", 7));
     assert_eq!(run.message().await.unwrap().text(), text);
     assert!(run.next_chunk().await.is_none());
@@ -127,7 +127,7 @@ async fn every_kind_of_end_is_reported() {
     assert_eq!(
         cut.message_so_far().text(),
         "Hello 😀",
-        "what came is not lost"
+        "what arrived is not lost"
     );
 
     let cancelled = before("text-end") + "data: [DONE]\n\n";
@@ -164,7 +164,7 @@ async fn every_kind_of_end_is_reported() {
             .is_run_cancelled()
     );
 
-    // The message is complete, though the connection ended before it was said to.
+    // Only `[DONE]` is missing, so the message is complete.
     assert!(run(before("[DONE]")).await.message().await.is_ok());
 }
 
@@ -356,7 +356,7 @@ async fn a_future_that_is_dropped_loses_nothing() {
     let mut run = run(Body::wrap(slow_body(pieces))).await;
     let mut chunks = 0;
     loop {
-        // Polled once and dropped, again and again.
+        // A future that is polled once and dropped, again and again.
         let polled = {
             let mut next = Box::pin(run.next_chunk());
             std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx))).await
@@ -386,7 +386,7 @@ fn everything_can_move_between_threads() {
         assert_send(&run.next_chunk());
         assert_send(&run.message());
         assert_send(&run.text());
-        // It borrows neither, so that a run can be cancelled while it is read.
+        // The future does not borrow the run, so that a run can be cancelled while it is read.
         let cancel = run.cancel();
         assert_send(&run.next_chunk());
         tokio::spawn(cancel);
@@ -404,7 +404,7 @@ fn frames_body(frames: impl IntoIterator<Item = Frames, IntoIter: Send + 'static
     }
 }
 
-/// Pending before each frame.
+/// A body that is pending once before each frame.
 fn slow_body(frames: Vec<Frames>) -> ScriptedBody {
     ScriptedBody {
         frames: Box::new(frames.into_iter()),

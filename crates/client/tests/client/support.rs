@@ -1,4 +1,4 @@
-//! A transport that answers from a closure and remembers what it was sent.
+//! A transport that responds from a closure and records the requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -31,16 +31,16 @@ impl Log {
     }
 }
 
-/// A client whose every request is answered by `answer`.
+/// Returns a client whose requests get their responses from this function, and the log of its requests. It retries nothing.
 pub(crate) fn client(
     base_url: &str,
-    answer: impl Fn(&SentRequest) -> Response<Body> + Send + Sync + 'static,
+    respond: impl Fn(&SentRequest) -> Response<Body> + Send + Sync + 'static,
 ) -> (AgentClient, Log) {
     let log = Log::default();
     let seen = log.clone();
-    let answer = Arc::new(answer);
+    let respond = Arc::new(respond);
     let transport = from_fn(move |request: Request<Body>| {
-        let (seen, answer) = (seen.clone(), Arc::clone(&answer));
+        let (seen, respond) = (seen.clone(), Arc::clone(&respond));
         async move {
             let (head, body) = request.into_parts();
             let request = SentRequest {
@@ -49,7 +49,7 @@ pub(crate) fn client(
                 headers: head.headers,
                 body: body.collect_up_to(usize::MAX).await?.to_vec(),
             };
-            let response = answer(&request);
+            let response = respond(&request);
             seen.push(request);
             Ok(response)
         }

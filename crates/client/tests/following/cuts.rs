@@ -1,10 +1,10 @@
 //! The stream breaks off, or ends before the run does.
 
-use twentyfirst_client::FollowPolicy;
 use twentyfirst_client::protocol::threads::ThreadStatus;
+use twentyfirst_client::{FollowPolicy, RunEvent};
 use twentyfirst_local_relay::Fault;
 
-use crate::support::{STORY, Scene, each, pause, read};
+use crate::support::{Gate, STORY, Scene, each, pause};
 
 /// Cuts before the body, within and after events, and within a character.
 const PLACES: [u64; 7] = [0, 1, 70, 123, 350, 517, 1234];
@@ -12,10 +12,12 @@ const PLACES: [u64; 7] = [0, 1, 70, 123, 350, 517, 1234];
 #[tokio::test]
 async fn the_part_after_a_cut_comes_from_the_stored_answer() {
     each(PLACES, |bytes| async move {
-        let scene = Scene::new(FollowPolicy::wait());
+        let gate = Gate::new();
+        let scene = Scene::with(gate.narrator(), FollowPolicy::wait());
         let cut = scene.inject(Fault::cut_after(bytes));
         let mut run = scene.run().await;
-        let told = read(&mut run).await;
+        let is_asked = |event: &RunEvent| matches!(event, RunEvent::Asked(_));
+        let told = gate.open_at(&mut run, is_asked).await;
         assert_eq!(cut.struck(), 1);
         assert_eq!(told.text(), STORY, "{told:#?}");
         let outline = match bytes {
@@ -41,10 +43,12 @@ async fn the_part_after_a_cut_comes_from_the_stored_answer() {
 #[tokio::test]
 async fn a_stream_that_is_cut_is_opened_again() {
     each(PLACES, |bytes| async move {
-        let scene = Scene::new(FollowPolicy::live());
+        let gate = Gate::new();
+        let scene = Scene::with(gate.narrator(), FollowPolicy::live());
         let cut = scene.inject(Fault::cut_after(bytes));
         let mut run = scene.run().await;
-        let told = read(&mut run).await;
+        let is_resumed = |event: &RunEvent| matches!(event, RunEvent::Resumed);
+        let told = gate.open_at(&mut run, is_resumed).await;
         assert_eq!(cut.struck(), 1);
         told.assert_of(STORY);
         assert!(told.outline().contains("cut, resumed"), "{told:#?}");
@@ -74,7 +78,7 @@ async fn readers_of_chunks_and_messages_do_not_notice_a_cut() {
     let mut run = scene.run().await;
     assert_eq!(run.text().await.unwrap(), STORY);
 
-    // Nothing is read for a while, during which all of it happens.
+    // Nothing is read while the run ends and its connection is cut.
     let mut run = scene.run().await;
     pause(900).await;
     assert_eq!(run.message().await.unwrap().text(), STORY);

@@ -1,4 +1,4 @@
-//! Outcomes of runs, for each way in which an end is learned.
+//! Outcomes of runs that failed, or that were not followed.
 
 use twentyfirst_client::protocol::runs::MessageState;
 use twentyfirst_client::{FollowPolicy, RunEnd};
@@ -54,7 +54,7 @@ async fn a_failed_run_does_not_get_the_answer_of_an_earlier_turn() {
             let error = run.message().await.unwrap_err();
             assert!(error.is_run_failed(), "{error}");
             assert!(error.to_string().contains("the model is overloaded"));
-            assert_eq!(run.message_so_far().text(), told.text(), "what came stays");
+            assert_eq!(run.message_so_far().text(), told.text(), "nothing is lost");
             assert_ne!(run.message_so_far().id, first.message_so_far().id);
             assert_eq!(scene.sent.count("POST chat"), 2);
             assert_eq!(scene.sent.count("POST sandbox"), 1);

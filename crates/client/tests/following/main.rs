@@ -1,7 +1,8 @@
-//! Runs survive over real connections: what goes wrong is done by the local relay, what is shown is what a user of the client sees.
+//! Runs that are followed over real connections. The local relay causes the faults, and the tests check what a user of the client
+//! sees.
 //!
-//! The rules of following are the protocol's, and are tested there without sockets: see `following` among its tests. What is here needs a
-//! connection that breaks off, several clients, or the client's own errors.
+//! The rules of following belong to the protocol crate, whose tests `following` need no sockets. The tests here need a connection
+//! that breaks off, several clients, or the client's own errors.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,7 +1,7 @@
 //! Random schedules: scripts, faults, ways of following, cancels and neighbours, each with a relay of its own.
 //!
-//! They are the same each time, as in the simulation; `FOLLOWING_SEED` makes others, or those of a failure again, and `FOLLOWING_RUNS`
-//! changes how many there are. The timing is that of the machine, so the same seed need not strike in the same place.
+//! By default they are the same each time. `FOLLOWING_SEED` makes others, or repeats those of a failure, and `FOLLOWING_RUNS` sets
+//! their number. The timing depends on the machine, so a fault of the same seed may strike in another place.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -29,7 +29,7 @@ const RUNS: u64 = 60;
 const SEED: u64 = 8_209_602_313_408_074_159;
 const AT_ONCE: usize = 10;
 
-/// The faults of which each schedule has at least one, in turn.
+/// The faults. Each schedule has at least one of them, in turn.
 const FAULTS: [&str; 16] = [
     "silence",
     "dead runtime",
@@ -216,7 +216,7 @@ impl Schedule {
         let steps = steps(&mut random);
         let first = FAULTS[(number % FAULTS.len() as u64) as usize];
         let mut names = vec![first];
-        // What strikes only where something else does.
+        // Some faults strike only after a cut.
         match first {
             "tail stored" | "replay" | "nothing to resume" | "resume refused" | "lists refused"
             | "thread refused" => names.push("cut after bytes"),
@@ -266,7 +266,7 @@ impl Schedule {
         let must_live = must_resume || matches!(first, "not stored" | "failing agent" | "silence");
         let cancel = (!must_live && random.one_in(4)).then(|| random.within(20, 350));
         let neighbour = match random.below(6) {
-            // Theirs would be struck instead.
+            // The fault could strike the neighbour's run instead.
             _ if must_resume || matches!(first, "not stored" | "dead runtime") => Neighbour::None,
             0 => Neighbour::Older,
             1 => Neighbour::Newer,
@@ -298,7 +298,7 @@ impl Schedule {
         if !self.has("dead runtime") {
             return follow;
         }
-        // Where nothing is read, only the deadline counts.
+        // A run that is only waited for is never silent: its deadline ends the wait.
         follow.lost_after(ms(4000)).deadline(ms(6000))
     }
 
@@ -346,7 +346,7 @@ impl Schedule {
         let (mut told, outcome) = told?;
         faults.append(&mut told);
         faults.push(outcome);
-        // Joins a thread, which would hold up the others.
+        // Dropping a relay waits for its thread, which would block the other schedules.
         tokio::task::spawn_blocking(move || drop(scene))
             .await
             .unwrap();
@@ -378,7 +378,7 @@ impl Schedule {
         let newer = neighbour(Neighbour::Newer).await;
         let session = session.thread_id(&ours.id);
         let chats = scene.sent.count("POST chat");
-        // Their runs have begun.
+        // The runs of the neighbours should begin before the faults are added.
         if older.is_some() || newer.is_some() {
             pause(60).await;
         }
@@ -386,7 +386,7 @@ impl Schedule {
             scene.relay.inject(fault.clone());
         }
 
-        // Without a question first, which would be refused instead.
+        // Without a look at the thread first: a fault that refuses lists would refuse that.
         let start = session.run("Speak").look_first(false);
         let mut run = match self.start {
             Start::Here => threads.start(start).await.unwrap(),
@@ -412,7 +412,7 @@ impl Schedule {
             told: format!("{told:#?}"),
         };
 
-        // One POST, one sandbox.
+        // One chat POST and one sandbox.
         let chats = scene.sent.count("POST chat") - chats;
         if (chats, scene.sent.count("POST sandbox")) != (1, 1) {
             return Err(fail(format!("{chats} chats: {:?}", scene.sent)));
@@ -433,7 +433,7 @@ impl Schedule {
             .await
             .map_err(&fail)?;
 
-        // Whoever lives beside it is let alone.
+        // The neighbour's run is not affected.
         for thread in [older, newer].into_iter().flatten() {
             let thread: ThreadId = thread;
             let thread = scene.over(&sandbox.id, &thread).await;
@@ -554,7 +554,7 @@ impl Schedule {
                 _ => continue,
             };
             if finishes > 0 {
-                return Err(format!("behind the end comes {chunk:?}"));
+                return Err(format!("after the end comes {chunk:?}"));
             }
             let last = pieces.last_mut().unwrap();
             match chunk {
@@ -586,7 +586,7 @@ impl Schedule {
         for piece in &pieces {
             for (track, text) in piece.iter().enumerate() {
                 let whole = rest[track];
-                // Of a character that was cut in two only a half may have come.
+                // Only half of a character may have come before or after a gap.
                 let halves: &[char] = if is_first { &[] } else { &['\u{fffd}'] };
                 let text = text.trim_matches(halves);
                 let at = whole.find(text);
@@ -597,7 +597,7 @@ impl Schedule {
                 };
                 match at {
                     Some(at) if is_there => rest[track] = &whole[at + text.len()..],
-                    _ => return Err(format!("{text:?} is not of what is left: {whole:?}")),
+                    _ => return Err(format!("{text:?} is not in the rest: {whole:?}")),
                 }
             }
             is_first = false;
@@ -629,7 +629,7 @@ impl Schedule {
         let message = run.message_so_far().clone();
         let is_true = match &outcome.end {
             RunEnd::Completed => thread.status == ThreadStatus::Completed && !is_cancelled,
-            // A run that has said that it failed can still be cancelled.
+            // A run that has reported its failure can still be cancelled.
             RunEnd::Cancelled => thread.status == ThreadStatus::Cancelled && is_cancelled,
             RunEnd::Failed(_) => {
                 thread.status == ThreadStatus::Error && (self.fails || self.struck("not stored"))
@@ -669,7 +669,7 @@ impl Schedule {
                 }
                 holds_all(&message, told)?;
             }
-            other => return Err(format!("nobody knows what {other:?} is worth")),
+            other => return Err(format!("unexpected state: {other:?}")),
         }
         Ok(())
     }

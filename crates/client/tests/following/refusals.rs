@@ -1,4 +1,4 @@
-//! The relay does not answer when it is asked for the thread.
+//! A relay that refuses to list the threads of a run that is followed.
 
 use twentyfirst_client::protocol::ErrorCode;
 use twentyfirst_client::protocol::http::StatusCode;

@@ -1,18 +1,20 @@
-//! Another stream of the run is opened, and what is no chunk passed over.
+//! Streams that replay the run when they are opened again, and events that are not chunks.
 
-use twentyfirst_client::FollowPolicy;
+use twentyfirst_client::{FollowPolicy, RunEvent};
 use twentyfirst_local_relay::Fault;
 
-use crate::support::{STORY, Scene, each, read};
+use crate::support::{Gate, STORY, Scene, each, read};
 
 #[tokio::test]
 async fn a_replay_goes_on_in_the_middle_of_a_part() {
     each([517, 790, 1234], |bytes| async move {
-        let scene = Scene::new(FollowPolicy::live());
+        let gate = Gate::new();
+        let scene = Scene::with(gate.narrator(), FollowPolicy::live());
         let cut = scene.inject(Fault::cut_after(bytes));
         let replay = scene.inject(Fault::replay_on_resume());
         let mut run = scene.run().await;
-        let told = read(&mut run).await;
+        let is_resumed = |event: &RunEvent| matches!(event, RunEvent::Resumed);
+        let told = gate.open_at(&mut run, is_resumed).await;
         assert_eq!((cut.struck(), replay.struck()), (1, 1));
         assert_eq!(
             told.outline(),

@@ -1,4 +1,4 @@
-//! Runs in the background, after a restart, and what is refused or cleaned up.
+//! Runs that are started in the background, found again after a restart, or refused; and sandboxes that are deleted after a failure.
 
 use twentyfirst_client::protocol::http::StatusCode;
 use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, SendMessages};
@@ -6,7 +6,7 @@ use twentyfirst_client::protocol::threads::{CreateThread, ThreadStatus};
 use twentyfirst_client::{FollowPolicy, RunRef, Session, StartRun, UiMessage};
 use twentyfirst_local_relay::Fault;
 
-use crate::support::{STORY, Scene, client, each, last_answer, pause, read, read_some};
+use crate::support::{Gate, STORY, Scene, client, each, last_answer, pause, read, read_some};
 
 fn story() -> StartRun {
     StartRun::new("narrator", "Tell me a story")
@@ -48,11 +48,14 @@ async fn after_a_restart_a_run_is_followed_from_its_stored_row() {
     each(
         [FollowPolicy::wait(), FollowPolicy::live()],
         |follow| async move {
-            let scene = Scene::new(follow);
-            // An earlier turn, whose answer is not to be taken for the one that streams.
+            let gate = Gate::new();
+            let scene = Scene::with(gate.narrator(), follow);
+            // An earlier run, whose answer must not be taken for the one that streams.
+            gate.open();
             let mut first = scene.run().await;
             scene.assert_whole(&mut first).await;
             let first = first.message().await.unwrap();
+            gate.close();
             let mut session = Session::new("narrator");
             let thread = {
                 let run = scene.run().await;
@@ -63,7 +66,7 @@ async fn after_a_restart_a_run_is_followed_from_its_stored_row() {
             };
             let row = serde_json::to_string(&session).unwrap();
 
-            // The process is another one. It shows what was said, and goes on.
+            // In another process: it reads the stored messages, and follows the run.
             let (client, sent) = client(&scene.relay, follow);
             let session: Session = serde_json::from_str(&row).unwrap();
             let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
@@ -74,6 +77,7 @@ async fn after_a_restart_a_run_is_followed_from_its_stored_row() {
                 .follow(session.current_run().unwrap())
                 .unwrap();
             assert_eq!(run.thread_id(), &thread);
+            gate.open();
             let told = read(&mut run).await;
             told.assert_of(STORY);
             assert!(run.outcome().await.is_success());
@@ -82,11 +86,10 @@ async fn after_a_restart_a_run_is_followed_from_its_stored_row() {
             assert_ne!(run.message_so_far().id, first.id);
             assert_eq!(sent.count("POST chat"), 0);
 
-            // A moment later there is nothing to follow but the answer.
+            // Once the run is over, following it returns the stored answer.
             let hydrated = client.execute(&session.hydrate().unwrap()).await.unwrap();
             assert!(!hydrated.is_streaming());
-            let roles = hydrated.ui_messages().count();
-            assert_eq!(roles, 2);
+            assert_eq!(hydrated.ui_messages().count(), 2);
             let mut again = client
                 .threads()
                 .follow(session.current_run().unwrap())
@@ -99,7 +102,9 @@ async fn after_a_restart_a_run_is_followed_from_its_stored_row() {
 
 #[tokio::test]
 async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
-    let scene = Scene::new(FollowPolicy::wait());
+    let gate = Gate::new();
+    let scene = Scene::with(gate.narrator(), FollowPolicy::wait());
+    gate.open();
     let mut first = scene.run().await;
     let row = serde_json::to_string(first.run_ref()).unwrap();
     let told = first.text().await.unwrap();
@@ -114,6 +119,7 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let mut run = client.threads().follow(early).unwrap();
     let error = run.text().await.unwrap_err();
     assert_eq!(error.lost().unwrap().reason, LostReason::NotStored);
+    gate.close();
     let turn = UiMessage::user("And then?").with_id("turn-2");
     let second = first.run_ref().session().run(turn);
     let threads = scene.client.threads();
@@ -126,7 +132,7 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
     let mut run = client.threads().follow(later).unwrap();
     assert!(run.text().await.unwrap_err().is_run_cancelled());
 
-    // The first is known by its turn still.
+    // The first run is still found by the id of its turn.
     let mut run = client.threads().follow(stored.clone()).unwrap();
     assert_eq!(run.text().await.unwrap(), told);
     assert_eq!(sent.count("POST chat"), 0);
@@ -134,7 +140,8 @@ async fn a_run_that_was_stored_is_followed_and_cancelled_by_another_process() {
 
 #[tokio::test]
 async fn a_session_does_not_run_twice_at_once() {
-    let scene = Scene::new(FollowPolicy::wait());
+    let gate = Gate::new();
+    let scene = Scene::with(gate.narrator(), FollowPolicy::wait());
     let mut run = scene.run().await;
     let session = run.run_ref().session();
     let error = scene
@@ -147,7 +154,8 @@ async fn a_session_does_not_run_twice_at_once() {
     assert!(!error.maybe_sent() && error.created().is_empty());
     scene.sent.assert_once();
 
-    // In another thread of the same sandbox, and after the first run.
+    // It can run in another thread of the same sandbox, and in the same thread after the first run.
+    gate.open();
     let beside = session.new_thread().run("Meanwhile?");
     let mut beside = scene.client.threads().start(beside).await.unwrap();
     assert_eq!(beside.sandbox_id(), run.sandbox_id());
@@ -166,7 +174,7 @@ async fn a_session_does_not_run_twice_at_once() {
 
 #[tokio::test]
 async fn a_sandbox_created_for_a_run_that_cannot_start_is_deleted() {
-    // The chat is surely refused, or not reached.
+    // In both cases it is certain that the run has not started.
     let chat = Fault::refuse(StatusCode::PAYMENT_REQUIRED).on::<SendMessages>();
     let thread = Fault::refuse(StatusCode::FORBIDDEN).on::<CreateThread>();
     each([chat.clone(), thread], |refusal| async move {
@@ -186,7 +194,7 @@ async fn a_sandbox_created_for_a_run_that_cannot_start_is_deleted() {
     })
     .await;
 
-    // It is not known whether this run goes on, so its sandbox stays. So does one that is not to be deleted.
+    // The sandbox stays if the run may have started, or if it is not to be deleted.
     let unknown = Fault::refuse(StatusCode::INTERNAL_SERVER_ERROR).on::<SendMessages>();
     let refused = Fault::refuse(StatusCode::PAYMENT_REQUIRED).on::<SendMessages>();
     each(
@@ -201,7 +209,7 @@ async fn a_sandbox_created_for_a_run_that_cannot_start_is_deleted() {
             scene.sent.assert_once();
             let created = error.created();
             let (Some(sandbox), Some(thread)) = (&created.sandbox_id, &created.thread_id) else {
-                panic!("it does not say what it made: {error}");
+                panic!("it does not say what it created: {error}");
             };
             assert_eq!(
                 scene.thread_at(sandbox, thread).await.status,

@@ -1,4 +1,4 @@
-//! Several runs of one sandbox that are waited for: one look at its threads is for all of them.
+//! Several runs of one sandbox that are waited for: one list of its threads serves all of them.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn slow() -> Agent {
     agent.pace(Duration::from_millis(500))
 }
 
-/// Runs that were started in one sandbox, as by another process.
+/// Follows runs that were started in one sandbox, as if by another process.
 async fn follow_all(scene: &Scene) -> Vec<Run> {
     let sandbox = scene.client.sandboxes().create("narrator").await.unwrap();
     let mut runs = Vec::new();
@@ -46,11 +46,11 @@ async fn all_runs_of_a_sandbox_share_one_list_a_second() {
         assert!(matches!(outcome.end, RunEnd::Completed), "{outcome:?}");
         assert_eq!(text, "one two three four five six seven eight");
     }
-    let looks = scene.sent.count("GET threads");
+    let lists = scene.sent.count("GET threads");
     let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
-    println!("{looks} looks in {seconds} s");
-    // The first of all, and those of the last run, which is alone, come at once.
-    assert!(looks <= seconds + 4, "{looks} looks in {seconds} s");
+    println!("{lists} lists in {seconds} s");
+    // The first list, and those of the last run, which is then alone, are sent at once.
+    assert!(lists <= seconds + 4, "{lists} lists in {seconds} s");
 }
 
 #[tokio::test]

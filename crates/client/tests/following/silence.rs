@@ -1,4 +1,4 @@
-//! Nothing comes any more, and the connection stays open.
+//! Streams that fall silent while their connections stay open.
 
 use twentyfirst_client::FollowPolicy;
 use twentyfirst_client::protocol::runs::{CancelStatus, LostReason, MessageState};
@@ -10,7 +10,7 @@ use crate::support::{STORY, Scene, lost, ms, read};
 #[tokio::test]
 async fn a_dead_runtime_is_lost_in_time_and_cancelling_frees_its_thread() {
     let dead = |follow: FollowPolicy| async move {
-        let scene = Scene::new(follow.ask_after(ms(150)).lost_after(ms(900)));
+        let scene = Scene::new(follow.ask_after(ms(150)).lost_after(ms(3_000)));
         let death = scene.inject(Fault::dead_runtime_after(After::Events(8)));
         let mut run = scene.run().await;
         let told = read(&mut run).await;

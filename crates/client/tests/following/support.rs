@@ -1,11 +1,13 @@
-//! A relay with a narrator, a client that counts what it sends, and the story that a run tells.
+//! A relay with an agent that tells a story, and a client that counts its requests.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use twentyfirst_client::protocol::runs::MessageState;
 use twentyfirst_client::protocol::threads::{Thread, ThreadStatus};
+use twentyfirst_client::protocol::ui::chunk::{TextDelta, TextEnd, TextStart};
 use twentyfirst_client::protocol::ui::{Role, UiMessage};
 use twentyfirst_client::transport::{HttpTransport, Transport, from_fn};
 use twentyfirst_client::{
@@ -26,12 +28,12 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// With the narrator. Who joins gets everything at once, without being held back.
+    /// Starts a relay with the narrator.
     pub(crate) fn new(follow: FollowPolicy) -> Self {
         Self::with(narrator(), follow)
     }
 
-    /// With another agent in the narrator's place.
+    /// Starts a relay with this agent in place of the narrator.
     pub(crate) fn with(agent: Agent, follow: FollowPolicy) -> Self {
         Self::of(relay().agent("narrator", agent), follow)
     }
@@ -46,13 +48,13 @@ impl Scene {
         }
     }
 
-    /// Adds a fault, and hands it back to be asked how often it has struck.
+    /// Adds a fault, and returns it, so that a test can see how often it struck.
     pub(crate) fn inject(&self, fault: Fault) -> Fault {
         self.relay.inject(fault.clone());
         fault
     }
 
-    /// A run in a new sandbox.
+    /// Starts a run in a new sandbox.
     pub(crate) async fn run(&self) -> Run {
         let start = StartRun::new("narrator", "Tell me a story");
         self.client.threads().start(start).await.unwrap()
@@ -82,12 +84,13 @@ impl Scene {
         }
     }
 
-    /// The answer that is stored last.
+    /// Returns the last stored answer.
     pub(crate) async fn stored(&self, run: &Run) -> UiMessage {
         last_answer(self.thread(run).await)
     }
 
-    /// The run has completed, its message is the stored one, whole, and the client sent one chat POST and made one sandbox.
+    /// Checks that the run has completed, that its message is the stored one, and that the client sent one chat POST and created one
+    /// sandbox.
     pub(crate) async fn assert_whole(&self, run: &mut Run) {
         let outcome = run.outcome().await;
         assert!(matches!(outcome.end, RunEnd::Completed), "{outcome:?}");
@@ -101,14 +104,14 @@ impl Scene {
     }
 }
 
-/// A relay that lets join at once, and runs no commands.
+/// A relay that runs no commands, and sends a reader that joins a stream everything at once.
 pub(crate) fn relay() -> LocalRelayBuilder {
     LocalRelay::builder()
         .isolation(Isolation::Unconfined)
         .hold_back(Duration::ZERO)
 }
 
-/// Says the story.
+/// An agent that tells the story.
 pub(crate) fn narrator() -> Agent {
     Agent::new(async |run: twentyfirst_local_relay::Run| {
         run.say(STORY).await;
@@ -117,7 +120,60 @@ pub(crate) fn narrator() -> Agent {
     .pace(Duration::from_millis(15))
 }
 
-/// Another process, as far as the relay can tell.
+/// Holds back the last word of the story. So a run is certainly under way until the gate opens, however slow the machine is.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<watch::Sender<bool>>);
+
+impl Gate {
+    /// Creates a closed gate.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::channel(false).0))
+    }
+
+    pub(crate) fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.send_replace(false);
+    }
+
+    /// An agent that tells the story, but says its last word only when the gate is open.
+    pub(crate) fn narrator(&self) -> Agent {
+        let gate = self.clone();
+        Agent::new(move |run: twentyfirst_local_relay::Run| {
+            let gate = gate.clone();
+            async move {
+                // As long as the ids of `Run::say`, so that faults after some bytes strike in the same places.
+                let id = "00000000-0000-4000-8000-000000000000";
+                run.send(TextStart::new(id)).await;
+                for word in STORY.split_inclusive(char::is_whitespace) {
+                    pause(15).await;
+                    if STORY.ends_with(word) {
+                        gate.0.subscribe().wait_for(|is_open| *is_open).await?;
+                    }
+                    run.send(TextDelta::new(id, word)).await;
+                }
+                run.send(TextEnd::new(id)).await;
+                Ok(())
+            }
+        })
+    }
+
+    /// Reads a run to its end, and opens the gate at the first event of this kind.
+    pub(crate) async fn open_at(&self, run: &mut Run, kind: impl Fn(&RunEvent) -> bool) -> Told {
+        let mut told = Told::default();
+        while let Some(event) = run.next_event().await {
+            if kind(&event) {
+                self.open();
+            }
+            told.0.push(event);
+        }
+        told
+    }
+}
+
+/// Creates a client that is another process, as far as the relay can tell.
 pub(crate) fn client(relay: &LocalRelay, follow: FollowPolicy) -> (AgentClient, Sent) {
     let sent = Sent::default();
     let log = sent.clone();
@@ -136,7 +192,7 @@ pub(crate) fn client(relay: &LocalRelay, follow: FollowPolicy) -> (AgentClient, 
     (client.unwrap(), sent)
 }
 
-/// The requests of a client, as they left it.
+/// The requests that a client has sent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sent(Arc<Mutex<Vec<String>>>);
 
@@ -165,7 +221,7 @@ impl Sent {
         self.0.lock().unwrap().len()
     }
 
-    /// One chat POST, and one sandbox and one thread made.
+    /// Checks that there was one chat POST, and that one sandbox and one thread were created.
     pub(crate) fn assert_once(&self) {
         let counts = ["POST sandbox", "POST threads", "POST chat"].map(|what| self.count(what));
         assert_eq!(counts, [1, 1, 1], "{self:?}");
@@ -185,7 +241,7 @@ pub(crate) async fn read(run: &mut Run) -> Told {
     told
 }
 
-/// Reads a run until its text is so long.
+/// Reads a run until its text has this length in bytes.
 pub(crate) async fn read_some(run: &mut Run, length: usize) -> Told {
     let mut told = Told::default();
     while told.text().len() < length {
@@ -195,12 +251,12 @@ pub(crate) async fn read_some(run: &mut Run, length: usize) -> Told {
 }
 
 impl Told {
-    /// The deltas of all texts, one after the other.
+    /// The deltas of all texts, joined.
     pub(crate) fn text(&self) -> String {
         self.pieces().concat()
     }
 
-    /// The text between the places where something may be missing.
+    /// The texts before, between and after the gaps.
     pub(crate) fn pieces(&self) -> Vec<String> {
         let mut pieces = vec![String::new()];
         for moment in &self.0 {
@@ -216,7 +272,7 @@ impl Told {
         pieces
     }
 
-    /// The ids of its texts: one that went on in the middle has one.
+    /// The ids of its text parts. A part that is continued after a cut has only one.
     pub(crate) fn text_ids(&self) -> Vec<String> {
         let deltas = self.0.iter().filter_map(|moment| match moment {
             RunEvent::Chunk(Chunk::TextDelta(delta)) => {
@@ -236,7 +292,7 @@ impl Told {
         moments
     }
 
-    /// The story without what depends on how fast it went.
+    /// The kinds of events without those that depend on the speed of the machine.
     pub(crate) fn outline(&self) -> String {
         let mut moments = self.moments();
         moments.retain(|moment| !moment.starts_with("asked"));
@@ -250,7 +306,8 @@ impl Told {
         self.0.iter().filter(asked).count()
     }
 
-    /// Everything that was delivered is of the story, in its order, nothing twice, and what is missing is at a gap.
+    /// Checks that the delivered texts are parts of the story in their order, that none came twice, and that parts are missing only at
+    /// gaps.
     pub(crate) fn assert_of(&self, story: &str) {
         let pieces = self.pieces();
         let mut rest = story;
@@ -264,7 +321,7 @@ impl Told {
             rest = &rest[at.unwrap() + piece.len()..];
         }
         let starts = self.0.iter().filter(|one| moment(one) == "start").count();
-        assert!(starts <= 1, "the message began anew: {self:#?}");
+        assert!(starts <= 1, "the message began twice: {self:#?}");
     }
 }
 
@@ -284,7 +341,7 @@ fn moment(moment: &RunEvent) -> String {
     }
 }
 
-/// The text of a run that is lost; anything else has failed.
+/// Returns the reason why a run was lost.
 pub(crate) fn lost(outcome: &Outcome) -> twentyfirst_client::protocol::runs::Lost {
     match &outcome.end {
         RunEnd::Lost(lost) => lost.clone(),
@@ -298,7 +355,7 @@ pub(crate) fn last_answer(thread: Thread) -> UiMessage {
     answers.next().unwrap()
 }
 
-/// Tells a story for each of these cases, all at once.
+/// Runs a test for each of these cases, all at once.
 pub(crate) async fn each<T, F>(cases: impl IntoIterator<Item = T>, story: impl Fn(T) -> F)
 where
     F: Future<Output = ()> + 'static,

@@ -1,6 +1,6 @@
-//! A server that is killed in the middle of its runs, and started again: with real processes over a real Redis.
+//! A server that is killed in the middle of its runs, and started again: real processes with a real Redis.
 //!
-//! The server is this program: [`server`] is what runs in its process.
+//! The executable of this test is also the server: see [`server`].
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -13,13 +13,15 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use twentyfirst_client::protocol::ui::Role;
 use twentyfirst_client::{AgentClient, Session};
-use twentyfirst_local_relay::{Agent, LocalRelay};
+use twentyfirst_local_relay::{Agent, LocalRelay, Run};
 
 use crate::server::{Told, Work};
 
@@ -28,7 +30,7 @@ const RUNS: usize = 50;
 const STORY: &str =
     "Once upon a time an agent worked in a sandbox far away and was not heard of for a while";
 
-/// Longer than it takes to find and finish everything.
+/// Longer than it takes to find and finish all runs.
 const LONGEST: Duration = Duration::from_secs(150);
 
 /// A server in a process of its own.
@@ -59,7 +61,7 @@ impl Process {
         Self { child, begun }
     }
 
-    /// Ends it as a crash does.
+    /// Kills the server, as a crash would. Returns the ids of the runs that had begun and were not received yet.
     fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -74,7 +76,7 @@ impl Drop for Process {
     }
 }
 
-/// The ends that servers have written down.
+/// Returns the ends that servers have written down.
 fn told(file: &Path) -> Vec<Told> {
     let text = fs::read_to_string(file).unwrap_or_default();
     // A server may be killed while it writes a line: then the end was not reported.
@@ -112,7 +114,20 @@ fn a_server_that_is_killed_in_the_middle_of_fifty_runs_loses_and_cancels_none() 
     };
     let folder = new_folder();
     let file = folder.join("told");
-    let agent = Agent::echo().pace(Duration::from_millis(500));
+    // Like `Agent::echo`, but no run ends before the first server is killed.
+    let is_killed = Arc::new(AtomicBool::new(false));
+    let killed = Arc::clone(&is_killed);
+    let agent = Agent::new(move |run: Run| {
+        let killed = Arc::clone(&killed);
+        async move {
+            run.say(run.text()).await;
+            while !killed.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        }
+    });
+    let agent = agent.pace(Duration::from_millis(500));
     let relay = LocalRelay::builder().agent("echo", agent);
     let relay = relay.hold_back(Duration::ZERO).start().unwrap();
     let client = AgentClient::builder().api_key(relay.api_key());
@@ -143,18 +158,19 @@ fn a_server_that_is_killed_in_the_middle_of_fifty_runs_loses_and_cancels_none() 
         first.begun.recv_timeout(Duration::from_secs(60)).unwrap();
     }
     let last = first.kill();
+    is_killed.store(true, Ordering::SeqCst);
     println!("{} runs had begun", RUNS - 8 + last.len());
     assert!(told(&file).is_empty(), "in the middle");
     work.sessions.clear();
 
-    // Killed again, while it tells what has become of them.
+    // Killed again, while it reports their ends.
     let second = Process::start(&work);
     let some = wait(&file, |told| told.len() > RUNS / 5);
     second.kill();
     println!("the second server was killed after {} ends", some.len());
 
     let _third = Process::start(&work);
-    // Of a run that was about to be started, the relay knows whether it was.
+    // Some runs were about to be started. The relay knows which were.
     let began: Vec<String> = sessions
         .iter()
         .enumerate()

@@ -1,4 +1,4 @@
-//! The process of a server: it begins runs, and writes down their ends.
+//! The server: it begins runs, and writes their ends into a file.
 
 use std::env;
 use std::io::Write;
@@ -19,7 +19,7 @@ pub(crate) struct Work {
     /// The file in which ends are written down.
     pub(crate) told: PathBuf,
     pub(crate) text: String,
-    /// In each of them a run is begun.
+    /// The sessions in which runs are begun.
     pub(crate) sessions: Vec<Session>,
 }
 

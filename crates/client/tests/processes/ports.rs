@@ -1,4 +1,4 @@
-//! Ports of a sandbox.
+//! Ports of a sandbox: waiting for one, and the URL of one.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -12,8 +12,11 @@ use crate::World;
 async fn a_port_is_waited_for() {
     let world = World::new().await;
     let sandboxes = world.client.sandboxes();
-    // The sandboxes of the local relay share the network of this process.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // The sandboxes of the local relay share the network of this process. The port is below those that systems choose themselves, so
+    // that nobody else takes it while the test closes and opens it.
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let bind = |port| TcpListener::bind(("127.0.0.1", port));
+    let listener = (first..32_000).find_map(|port| bind(port).ok()).unwrap();
     let port = listener.local_addr().unwrap().port();
     sandboxes.wait_for_port(&world.id, port).await.unwrap();
     drop(listener);
@@ -32,7 +35,7 @@ async fn a_port_is_waited_for() {
 
     let listen = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        TcpListener::bind(("127.0.0.1", port)).unwrap()
+        bind(port).unwrap()
     };
     let (waited, _listener) = tokio::join!(sandboxes.wait_for_port(&world.id, port), listen);
     waited.unwrap();

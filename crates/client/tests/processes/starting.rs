@@ -29,7 +29,7 @@ async fn tells_its_settings(world: &World) {
     let process = sandboxes
         .spawn(
             &world.id,
-            r#"sleep 0.3; basename "$PWD"; echo "$A|$HOME|${n-unset}|$(env | grep -c TWENTYFIRST)"; umask; [[ a == a ]]"#,
+            r#"until [ -e go ]; do sleep 0.05; done; basename "$PWD"; echo "$A|$HOME|${n-unset}|$(env | grep -c TWENTYFIRST)"; umask; [[ a == a ]]"#,
         )
         .cwd("/home/user")
         .env("A", "it's $HOME\nand more")
@@ -37,6 +37,8 @@ async fn tells_its_settings(world: &World) {
         .await
         .unwrap();
     assert_eq!(process.status().await.unwrap().state, ProcessState::Running);
+    let files = sandboxes.files();
+    files.write(&world.id, "/home/user/go", "").await.unwrap();
     let (stdout, stderr) = read(process.output()).await;
     assert_eq!(
         (stdout.as_str(), stderr.as_str()),
@@ -84,7 +86,7 @@ async fn spawns_with_one_id_start_one_process() {
     for process in spawned {
         assert!(process.unwrap().wait().await.unwrap().success());
     }
-    // Also when it has ended.
+    // Nor does a spawn after the process has ended.
     spawn().await.unwrap();
     assert_eq!(world.exec("cat count").await, "once");
 
@@ -160,7 +162,7 @@ async fn values_of_variables_are_in_no_file_and_in_no_error() {
         .await
         .unwrap();
     assert_eq!(world.exec("grep -rl s3cr3t-valu[e] ~ ; true").await, "");
-    // The command has the value, and no process has it as an argument.
+    // Nor is the value an argument of any process, although the command has it.
     let arguments = "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c s3cr3t-valu[e]; true";
     assert_eq!(world.exec(arguments).await, "0");
     process.kill().await.unwrap();

@@ -1,4 +1,4 @@
-//! Input.
+//! Standard input of processes.
 
 use twentyfirst_client::protocol::processes::ProcessError;
 use twentyfirst_client::protocol::sandboxes::Exec;
@@ -58,7 +58,7 @@ async fn long_input_arrives_once_though_responses_are_lost() {
 async fn input_for_a_process_that_takes_none_is_refused() {
     let world = World::new().await;
     let sandboxes = world.client.sandboxes();
-    // It reads the end at once.
+    // Its standard input is at its end from the beginning.
     let none = sandboxes.spawn(&world.id, "cat; sleep 600").await.unwrap();
     for error in [
         none.write_stdin("x").await.unwrap_err(),

@@ -1,4 +1,4 @@
-//! A program in a process of its own. It is this test's program, with one of its tests that are ignored otherwise.
+//! A program in a process of its own: the executable of these tests, with an ignored test that runs the program.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -11,10 +11,10 @@ use twentyfirst_local_relay::LocalRelay;
 
 const ARGUMENTS: &str = "PROGRAM_ARGUMENTS";
 
-/// Longer than any of them takes.
+/// Longer than any program takes.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// The arguments of the program that this process is; `None` where it is the test.
+/// Returns the arguments of the program, or `None` if this process is not started as the program.
 pub(crate) fn arguments() -> Option<Vec<OsString>> {
     let arguments = env::var(ARGUMENTS).ok()?;
     Some(arguments.lines().map(OsString::from).collect())
@@ -23,7 +23,7 @@ pub(crate) fn arguments() -> Option<Vec<OsString>> {
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts the program that is in the test of this name.
+    /// Starts the program in the test with this name.
     pub(crate) fn start(test: &str, relay: &LocalRelay, agent: &str, arguments: &[&str]) -> Self {
         let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", test, "--ignored", "--nocapture"])
@@ -37,12 +37,12 @@ impl Process {
         Self(child.unwrap())
     }
 
-    /// Reads what it prints from this word on to the end of the line, and nothing more.
+    /// Waits until the program prints a line with this word. Returns the line from the word on.
     pub(crate) fn printed(&mut self, word: &str) -> String {
         let out = BufReader::new(self.0.stdout.take().unwrap());
         let mut lines = out.lines().map_while(Result::ok);
         let found = lines.find_map(|line| Some(line[line.find(word)?..].to_owned()));
-        // What is printed after it finds a reader.
+        // The rest must be read, or the program would block.
         std::thread::spawn(move || lines.for_each(drop));
         found.unwrap()
     }
@@ -57,7 +57,7 @@ impl Process {
         assert!(killed.unwrap().success());
     }
 
-    /// Waits for its end, and tells whether it was a success.
+    /// Waits for the end of the program. Returns whether it was a success.
     pub(crate) fn is_successful(&mut self) -> bool {
         if let Some(out) = self.0.stdout.take() {
             std::thread::spawn(move || BufReader::new(out).lines().for_each(drop));
@@ -69,11 +69,11 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("the program goes on");
+        panic!("the program does not end");
     }
 }
 
-/// Ends it as a crash does.
+/// Kills the program, as a crash would.
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -81,7 +81,7 @@ impl Drop for Process {
     }
 }
 
-/// A folder that is removed with this.
+/// A folder that is removed when this is dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! The example `review_service`: killed in the middle of its reviews, cancelled, and refused what it asks.
+//! The example `review_service`: killed in the middle of its reviews, cancelled, and refused by the relay.
 
 #[path = "../../examples/review_service/main.rs"]
 #[allow(dead_code, reason = "an example has a main function")]
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -38,18 +39,23 @@ fn program() {
     std::process::exit(i32::from(served.is_err()));
 }
 
+/// How often each question was asked.
 type Asked = Arc<Mutex<BTreeMap<String, usize>>>;
 
-/// A reviewer that counts how often it is asked what, and reads the repository.
-fn reviewer(asked: &Asked) -> Agent {
-    let asked = Arc::clone(asked);
+/// A reviewer that counts questions, and reads the repository. It does not answer while it is held back.
+fn reviewer(asked: &Asked, holds_back: &Arc<AtomicBool>) -> Agent {
+    let (asked, holds_back) = (Arc::clone(asked), Arc::clone(holds_back));
     let agent = Agent::new(move |run: Run| {
         *asked
             .lock()
             .unwrap()
             .entry(run.text().to_owned())
             .or_default() += 1;
+        let holds_back = Arc::clone(&holds_back);
         async move {
+            while holds_back.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             let readme = run.sandbox().exec("cat /home/user/repo/README").await?;
             run.say(format!(
                 "{} It says {:?}, which is fine as far as it goes",
@@ -66,35 +72,43 @@ fn reviewer(asked: &Asked) -> Agent {
             Ok(())
         }
     });
-    agent.pace(Duration::from_millis(150))
+    agent.pace(Duration::from_millis(20))
 }
 
-/// A service, and what it runs over.
+/// A service with its folder, its relay and a repository.
 struct World {
     folder: Folder,
     relay: LocalRelay,
     repository: String,
     asked: Asked,
+    /// Whether the reviews under way do not end.
+    holds_back: Arc<AtomicBool>,
     service: Option<(Process, String)>,
 }
 
 impl World {
     fn new(name: &str) -> Self {
-        let asked = Asked::default();
-        let relay = LocalRelay::builder().agent("reviewer", reviewer(&asked));
+        let (asked, holds_back) = (Asked::default(), Arc::default());
+        let reviewer = reviewer(&asked, &holds_back);
+        let relay = LocalRelay::builder().agent("reviewer", reviewer);
         let folder = Folder::new(name);
         let mut world = Self {
             repository: serve_repository(&folder),
             folder,
             relay: relay.start().unwrap(),
             asked,
+            holds_back,
             service: None,
         };
         world.start();
         world
     }
 
-    /// Starts the service, killing the one that is there.
+    fn hold_back(&self, holds_back: bool) {
+        self.holds_back.store(holds_back, Ordering::SeqCst);
+    }
+
+    /// Starts the service, and kills one that is there.
     fn start(&mut self) {
         drop(self.service.take());
         let database = self.folder.file("reviews.db");
@@ -135,7 +149,7 @@ impl World {
         self.call("POST", "/reviews", Some(wanted))
     }
 
-    /// Begins a review: its id.
+    /// Begins a review, and returns its id.
     fn begin(&self, question: &str) -> String {
         let (status, review, _) = self.post(question);
         assert_eq!(status, 202, "{review}");
@@ -149,7 +163,7 @@ impl World {
         review
     }
 
-    /// The review when it is over, and its sandbox deleted.
+    /// Waits until the review is over and its sandbox deleted.
     fn end(&self, id: &str) -> Value {
         let begun = Instant::now();
         loop {
@@ -186,7 +200,7 @@ impl World {
     }
 }
 
-/// A repository with a README, which Git reads over HTTP: its URL.
+/// Serves a repository with a README over HTTP, and returns its URL.
 fn serve_repository(folder: &Folder) -> String {
     let (work, bare) = (folder.file("work"), folder.file("repo.git"));
     fs::create_dir(&work).unwrap();
@@ -207,14 +221,14 @@ fn serve_repository(folder: &Folder) -> String {
     let root = folder.file("");
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            answer(stream, &root);
+            respond(stream, &root);
         }
     });
     url
 }
 
-/// Answers a request with the file that it names.
-fn answer(mut stream: std::net::TcpStream, root: &str) {
+/// Responds to a request with the file that it names.
+fn respond(mut stream: std::net::TcpStream, root: &str) {
     let mut request = Vec::new();
     let mut byte = [0];
     while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
@@ -235,6 +249,7 @@ fn answer(mut stream: std::net::TcpStream, root: &str) {
 #[test]
 fn reviews_survive_a_kill_and_none_is_doubled() {
     let mut world = World::new("reviews-killed");
+    world.hold_back(true);
     let questions = ["What is it?", "Is it safe?", "Is it fast?"];
     let ids = questions.map(|question| world.begin(question));
     let running = world.review(&ids[0]);
@@ -245,8 +260,9 @@ fn reviews_survive_a_kill_and_none_is_doubled() {
     assert_eq!(running["run"]["userMessageId"], ids[0]);
     assert!(!world.is_deleted(&running));
     world.start();
-    // Killed again at once, while it finds them.
+    // Killed again at once, while it finds the reviews.
     world.start();
+    world.hold_back(false);
     for (id, question) in ids.iter().zip(questions) {
         let review = world.end(id);
         assert_eq!(review["status"], "completed", "{review}");
@@ -258,7 +274,7 @@ fn reviews_survive_a_kill_and_none_is_doubled() {
         assert_eq!(world.asked(question), 1);
         assert!(world.is_deleted(&review));
     }
-    // What has ended stays as it is.
+    // A review that has ended stays as it is.
     world.start();
     assert_eq!(world.review(&ids[1])["status"], "completed");
 }
@@ -269,7 +285,7 @@ fn a_review_not_sent_before_a_kill_fails_and_its_sandbox_is_deleted() {
     let id = world.begin("What is it?");
     let review = world.end(&id);
     drop(world.service.take());
-    // The rows just before the run is sent, and before the thread is created.
+    // The rows of a review whose run was about to be sent, and of one whose thread was about to be created.
     let database = rusqlite::Connection::open(world.folder.file("reviews.db")).unwrap();
     let client = AgentClient::builder().api_key(world.relay.api_key());
     let client = client.base_url(world.relay.url()).build().unwrap();
@@ -310,6 +326,7 @@ fn a_review_not_sent_before_a_kill_fails_and_its_sandbox_is_deleted() {
 #[test]
 fn a_review_is_cancelled_and_limits_hold() {
     let world = World::new("reviews-cancelled");
+    world.hold_back(true);
     let ids = ["one", "two", "three"].map(|question| world.begin(question));
     let (status, body, after) = world.post("four");
     assert_eq!((status, after.as_deref()), (429, Some("10")), "{body}");
@@ -321,7 +338,8 @@ fn a_review_is_cancelled_and_limits_hold() {
         (&json!("cancelled"), &json!("cancelled"))
     );
     assert!(world.is_deleted(&cancelled));
-    // Once more does no harm, and there is room again.
+    world.hold_back(false);
+    // Cancelling again is not an error, and there is room for another review.
     let (status, again, _) = world.call("DELETE", &format!("/reviews/{}", ids[0]), None);
     assert_eq!((status, &again["status"]), (202, &json!("cancelled")));
     let expensive = world.end(&world.begin("expensive"));
@@ -368,7 +386,7 @@ fn each_refusal_has_its_status() {
             refuse.clone().on::<CreateThread>(),
             refuse.on::<SendMessages>(),
         ];
-        // Each at another step.
+        // Each status at the next step.
         let fault = &faults[refused.len() % faults.len()];
         world.relay.inject(fault.clone());
         let (ours, body, after) = world.post("refused");
@@ -384,7 +402,7 @@ fn each_refusal_has_its_status() {
     insta::assert_snapshot!(refused.join("\n"));
     assert_eq!(world.asked("refused"), 0);
 
-    // A sandbox that cannot be deleted is, after the next start.
+    // A sandbox that could not be deleted is deleted after the next start.
     let mut world = world;
     world.relay.inject(
         Fault::refuse(StatusCode::FORBIDDEN)

@@ -1,6 +1,6 @@
 //! The example `worker`, killed ten times at random and started again: over a real Redis, in processes of its own.
 //!
-//! `WORKER_SEED` repeats the moments of a test that has failed.
+//! Each run of the test kills at other moments. `WORKER_SEED` repeats those of a test that has failed.
 
 #[path = "../../examples/worker/main.rs"]
 #[allow(dead_code, reason = "an example has a main function")]
@@ -29,7 +29,7 @@ const PROMPTS: usize = 40;
 /// Each worker runs this many prompts more at once than the one before, so that it begins new ones before it is killed.
 const AT_ONCE: usize = 4;
 
-/// The kill of the worker that lives until it has taken over all, or nearly all, runs of those before it.
+/// The number of the worker that lives until it has taken over all or nearly all runs of those before it.
 const ADOPTING: usize = 7;
 
 /// The cost of an answer.
@@ -48,7 +48,7 @@ fn program() {
     runtime.block_on(example::run(options)).unwrap();
 }
 
-/// An agent that counts how often it is asked what.
+/// An agent that counts how often each prompt is asked.
 fn counted(asked: &Arc<Mutex<BTreeMap<String, usize>>>) -> Agent {
     let asked = Arc::clone(asked);
     let agent = Agent::new(move |run: Run| {
@@ -133,7 +133,7 @@ fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
         let mut ends = PROMPTS;
         let mut at_once = AT_ONCE * kill;
         if kill == ADOPTING {
-            // It begins nothing before it has adopted some, and may die while it tells what has become of them.
+            // It begins nothing before it has taken over some runs, and may die while it reports their ends.
             at_once -= AT_ONCE;
             life = Duration::from_secs(15) + random.up_to(25_000);
             ends = random.below(at_once as u64) as usize;
@@ -155,7 +155,7 @@ fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
             done(&journal).len(),
         );
     }
-    // As where one is killed while it writes.
+    // As if one had been killed while it wrote a line.
     let mut file = fs::File::options().append(true).open(&journal).unwrap();
     file.write_all(br#"{"done":{"job":7,"#).unwrap();
     let begun = Instant::now();
@@ -181,7 +181,7 @@ fn a_worker_that_is_killed_ten_times_asks_each_prompt_once() {
     }
 }
 
-/// The whole lines of the journal that say this.
+/// Returns what the journal has under this name, from its complete lines.
 fn lines(journal: &str, of: &str) -> Vec<Value> {
     let text = fs::read_to_string(journal).unwrap_or_default();
     let lines = text

@@ -1,4 +1,4 @@
-//! A chat server in this process, and what the process takes of memory.
+//! A chat server in this process, and the memory of the process.
 
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
@@ -22,7 +22,7 @@ pub(crate) fn serve(chats: ChatHandler) -> SocketAddr {
     address
 }
 
-/// A figure of this process, in bytes.
+/// Returns a figure of this process, such as `VmRSS:`, in bytes.
 pub(crate) fn memory(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name));

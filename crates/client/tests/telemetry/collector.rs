@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -44,14 +43,9 @@ pub(crate) struct Span {
     pub(crate) is_error: bool,
     pub(crate) links: Vec<String>,
     begun: u64,
+    /// In nanoseconds since 1970.
     pub(crate) ended: u64,
     pub(crate) attributes: BTreeMap<String, Value>,
-}
-
-impl Span {
-    pub(crate) fn took(&self) -> Duration {
-        Duration::from_nanos(self.ended - self.begun)
-    }
 }
 
 impl Collector {
@@ -78,7 +72,7 @@ impl Collector {
         }
     }
 
-    /// The spans that have ended, in the order in which they began.
+    /// Returns the spans that have ended, in the order in which they began.
     pub(crate) fn spans(&self) -> Vec<Span> {
         self.provider.force_flush().unwrap();
         let mut spans = Vec::new();
@@ -94,7 +88,7 @@ impl Collector {
         spans
     }
 
-    /// The spans whose names begin so.
+    /// Returns the spans whose names have this beginning.
     pub(crate) fn named(&self, name: &str) -> Vec<Span> {
         let mut spans = self.spans();
         spans.retain(|span| span.name.starts_with(name));
@@ -102,7 +96,7 @@ impl Collector {
     }
 }
 
-/// A server of one thread of its own, so that a test may block while it exports.
+/// Starts a server on a thread of its own, so that a test may block while it exports.
 fn serve(bodies: &Arc<Mutex<Vec<Bytes>>>) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -133,7 +127,7 @@ fn serve(bodies: &Arc<Mutex<Vec<Bytes>>>) -> SocketAddr {
     address
 }
 
-/// Sends what the exporter wants sent from the thread that exports.
+/// Sends requests on the exporter's own thread.
 #[derive(Debug)]
 struct Blocking;
 
@@ -175,7 +169,7 @@ fn span(span: &Value) -> Span {
         ended: time(&span["endTimeUnixNano"]),
         attributes: attributes
             .map(|attribute| (text(&attribute["key"]), attribute["value"].clone()))
-            // What the bridge from `tracing` adds: places in the source, threads, times.
+            // Without the attributes that the bridge from `tracing` adds: places in the source, threads, times.
             .filter(|(key, _)| {
                 !["code.", "thread.", "busy_", "idle_", "target"]
                     .iter()

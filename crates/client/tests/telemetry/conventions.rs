@@ -31,7 +31,7 @@ const REQUIRED: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// All that may be there beside what is named `twentyfirst.*`.
+/// All names that may occur, besides attributes that begin with `twentyfirst.`.
 const KNOWN: [&str; 22] = [
     name::ERROR_TYPE,
     name::GEN_AI_AGENT_NAME,
@@ -86,7 +86,7 @@ async fn spans_have_what_the_conventions_require_and_no_names_that_they_do_not_k
         let is_known = KNOWN.contains(&name.as_str()) || name.starts_with("twentyfirst.");
         assert!(is_known, "{name}");
     }
-    // All metrics that the module documents were reported.
+    // All names that the module documents were reported, except the model and the type of tokens.
     let told = told
         .iter()
         .filter(|name| name.starts_with("gen_ai."))
@@ -95,7 +95,6 @@ async fn spans_have_what_the_conventions_require_and_no_names_that_they_do_not_k
         .iter()
         .filter(|name| name.starts_with("gen_ai."))
         .count();
-    // All but the model and the type of tokens.
     assert_eq!(told, known - 2);
 }
 

@@ -15,7 +15,7 @@ use crate::support::{answered, connect, relay};
 
 const STORY: &str = "a story that takes some time to be told";
 
-/// The ends of all runs and the words for what went wrong, in order. The status is an error where there is such a word.
+/// Returns the ends of all runs in order, each with its error type. Checks that the status is an error if there is an error type.
 fn ends(collector: &Collector) -> Vec<String> {
     let runs = collector.named("invoke_agent").into_iter();
     runs.map(|run| {
@@ -59,7 +59,7 @@ async fn a_run_that_is_cancelled_lost_or_dropped_has_a_span_that_says_so() {
     let threads = client.threads();
     let slow = || threads.run("slow", STORY);
 
-    let mut cancelled = slow().await.unwrap();
+    let mut cancelled = threads.run("endless", STORY).await.unwrap();
     cancelled.next_chunk().await.unwrap().unwrap();
     cancelled.cancel().await.unwrap();
     cancelled.outcome().await;
@@ -132,7 +132,7 @@ async fn a_run_that_is_followed_across_a_cut_has_one_span() {
     assert_eq!(ends(&collector), ["completed"]);
     let run = &collector.named("invoke_agent")[0];
     assert_eq!(run.attributes["twentyfirst.run.cuts"]["intValue"], "1");
-    // The relay was asked what became of it: within the span.
+    // The requests by which the run was followed are in its span.
     let asked = |span: &Span| span.attributes["method"]["stringValue"] == "GET";
     let requests = collector.named("request");
     let asked: Vec<_> = requests.iter().filter(|request| asked(request)).collect();

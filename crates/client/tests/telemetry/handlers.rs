@@ -1,4 +1,4 @@
-//! Answers that the chat handler reads have one span each, too, however many browsers read them.
+//! Answers that the chat handler reads: each has one span, however many browsers read it.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use twentyfirst_client::{AgentClient, Session};
 
 use crate::collector::{Collector, Span};
 use crate::metrics::Exporter;
-use crate::support::{connect, relay};
+use crate::support::{connect, go, relay};
 
 const STORY: &str = "a story that takes some time to be told";
 
-async fn session(client: &AgentClient) -> Session {
-    let sandbox = client.sandboxes().create("slow").await.unwrap();
+async fn session(client: &AgentClient, agent: &str) -> Session {
+    let sandbox = client.sandboxes().create(agent).await.unwrap();
     let thread = client.threads().create(&sandbox.id).await.unwrap();
-    Session::new("slow")
+    Session::new(agent)
         .sandbox_id(&sandbox.id)
         .thread_id(&thread.id)
 }
@@ -58,7 +58,7 @@ fn resume() -> Request<Body> {
         .unwrap()
 }
 
-/// The text of a response, which is whole.
+/// Returns the body of a successful response.
 async fn read(chats: &ChatHandler, request: Request<Body>) -> String {
     let response = chats.handle(request).await;
     assert_eq!(response.status(), 200);
@@ -77,7 +77,7 @@ async fn a_recorded_answer_has_a_trace_of_its_own_with_a_link_to_its_request() {
     let collector = Collector::start();
     let relay = relay();
     let client = connect(&relay);
-    let session = session(&client).await;
+    let session = session(&client, "slow").await;
     let chats = chats(&client, &session, false);
     let first = chats
         .handle(post())
@@ -100,7 +100,7 @@ async fn an_answer_that_is_passed_on_or_followed_is_in_the_trace_of_its_request(
     let relay = relay();
     let client = connect(&relay);
     for is_observed in [false, true] {
-        let session = session(&client).await;
+        let session = session(&client, "slow").await;
         let chats = chats(&client, &session, is_observed).without_log();
         let reading = async { read(&chats, post()).await };
         reading.instrument(tracing::info_span!("POST")).await;
@@ -120,16 +120,18 @@ fn an_answer_that_is_handed_over_has_a_span_in_each_instance() {
     let exporter = Exporter::new();
     let collector = Collector::start();
     exporter.play(async |client| {
-        let session = session(&client).await;
+        let session = session(&client, "waiting").await;
         let store = MemoryLog::new(tokio::time::sleep);
         let one = chats(&client, &session, false).run_log(store.clone());
         let other = chats(&client, &session, false).run_log(store);
         let first = one.handle(post()).await;
         let mut body = first.into_body();
         body.frame().await.unwrap().unwrap();
-        let drain = one.drain(Duration::from_secs(30));
-        let (second, left) = tokio::join!(read(&other, resume()), drain);
-        assert_eq!(left, 0);
+        let handing_over = async {
+            assert_eq!(one.drain(Duration::from_secs(30)).await, 0);
+            go(&client, session.sandbox_id.as_ref().unwrap()).await;
+        };
+        let (second, ()) = tokio::join!(read(&other, resume()), handing_over);
         assert!(second.contains("told"), "{second}");
     });
     let runs = collector.named("invoke_agent");

@@ -1,4 +1,4 @@
-//! The metrics, at the exporter for Prometheus.
+//! Metrics, as the exporter for Prometheus shows them.
 
 use http::StatusCode;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -7,7 +7,7 @@ use twentyfirst_local_relay::{Fault, LocalRelay};
 
 use crate::support::{answered, connect, relay, subscribe};
 
-/// An exporter for the metrics that are reported on the thread of a test.
+/// An exporter for the metrics that are reported on the thread of a test, and a relay.
 pub(crate) struct Exporter {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
@@ -44,7 +44,7 @@ impl Exporter {
         self.handle.render()
     }
 
-    /// The samples, in order, without those that depend on the time.
+    /// Returns the samples in order, without those that depend on time.
     pub(crate) fn samples(&self) -> String {
         let text = self.render();
         let mut lines: Vec<_> = text
@@ -99,14 +99,16 @@ fn a_run_is_active_from_its_first_request_until_reading_stops() {
 }
 
 #[test]
-fn metrics_are_described_with_their_units() {
+fn every_metric_has_a_description() {
     let exporter = Exporter::new();
     exporter.play(async |client| {
         drop(answered(&client, "slow").await);
     });
     let text = exporter.render();
-    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
-        let name = line.split(' ').next().unwrap();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names: Vec<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 3, "{text}");
+    for name in names {
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
     }
 }

@@ -8,10 +8,11 @@ use twentyfirst_client::protocol::ui::RawJson;
 use twentyfirst_client::protocol::ui::chunk::{
     ToolInputAvailable, ToolOutputAvailable, ToolOutputDenied, ToolOutputError,
 };
-use twentyfirst_client::{AgentClient, AgentClientBuilder, StartRun};
+use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, StartRun};
 use twentyfirst_local_relay::{Agent, LocalRelay, Run};
 
-/// Has every thread a subscriber. A place in the source that is first reached on a thread that has none would be off for all of them.
+/// Sets a subscriber for all threads. Without one, a span that is first reached on a thread without a subscriber would be disabled
+/// for all threads.
 pub(crate) fn subscribe() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -29,7 +30,9 @@ pub(crate) fn relay() -> LocalRelay {
             "failing",
             Agent::new(async |_| Err("overloaded: try the sword-fish again".into())),
         )
-        .agent("slow", Agent::echo().pace(Duration::from_millis(30)));
+        .agent("slow", Agent::echo().pace(Duration::from_millis(30)))
+        .agent("waiting", Agent::new(wait))
+        .agent("endless", Agent::new(endless));
     builder.hold_back(Duration::ZERO).start().unwrap()
 }
 
@@ -43,7 +46,7 @@ pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
     builder(relay).build().unwrap()
 }
 
-/// Says what it is to say, and uses tools: one by a sub-agent, one that fails, one that is denied, and one without an output.
+/// Says something, and uses tools: one by a sub-agent, one that fails, one that is denied, and one without an output.
 async fn review(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let json = |text: &'static str| RawJson::parse(text).unwrap();
     run.say("I look for the sword-fish.").await;
@@ -77,7 +80,7 @@ async fn review(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>
     Ok(())
 }
 
-/// An agent with a sub-agent whose tool goes on after the end of its task.
+/// An agent with a sub-agent, whose tool continues after the end of its task.
 async fn delegate(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let pause = || tokio::time::sleep(Duration::from_millis(20));
     run.send(ToolInputAvailable::new("toolu_1", "Task")).await;
@@ -96,6 +99,26 @@ async fn limited(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync
     Ok(())
 }
 
+/// Says something, waits for a file in its sandbox, and says the rest.
+async fn wait(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    run.say("a story").await;
+    let wait = "until [ -e /home/user/go ]; do sleep 0.05; done";
+    run.sandbox().exec(wait).await?;
+    run.say(" that is told").await;
+    Ok(())
+}
+
+/// Lets the agent `waiting` in this sandbox say the rest.
+pub(crate) async fn go(client: &AgentClient, sandbox: &SandboxId) {
+    let files = client.sandboxes().files();
+    files.write(sandbox, "/home/user/go", "").await.unwrap();
+}
+
+async fn endless(run: Run) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    run.say("a story that never ends").await;
+    std::future::pending().await
+}
+
 fn used() -> Usage {
     let mut usage = Usage::default();
     usage.input_tokens = Some(1200);
@@ -104,7 +127,7 @@ fn used() -> Usage {
     usage
 }
 
-/// A run of this agent, which is over.
+/// Reads a run of this agent to its end.
 pub(crate) async fn answered(client: &AgentClient, agent: &str) -> twentyfirst_client::Run {
     let start = StartRun::new(agent, "Hello");
     let mut run = client.threads().start(start).await.unwrap();

@@ -1,4 +1,4 @@
-//! Directories up and down.
+//! Directories that are uploaded and downloaded.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -95,7 +95,7 @@ fn open_up(dir: &Path) {
     fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-/// There, commands find `/tmp` elsewhere.
+/// Without isolation, commands see `/tmp` at another path than the file API.
 #[tokio::test]
 async fn a_local_relay_without_isolation_takes_directories_too() {
     let relay = LocalRelay::builder().isolation(Isolation::Unconfined);
@@ -206,7 +206,7 @@ async fn exclusions_and_filters_apply_in_both_directions() {
         .upload_dir(&world.sandbox, world.path("all"), "/home/user/all")
         .await
         .unwrap();
-    // What is excluded is not even packed: what could not be kept is no matter there.
+    // What is excluded is not even packed, so it may contain entries that cannot be kept.
     world
         .run("mkfifo all/a/node_modules/pipe all/build/pipe")
         .await;
@@ -297,19 +297,19 @@ async fn unsupported_entries_are_refused_by_name_before_anything_is_sent() {
             &symlink("/etc/passwd"),
         ),
         (
-            "would lead out of the directory: it is a link to what is not in the directory",
+            "would lead out of the directory: it is a link that goes up beyond the directory",
             &symlink("../../x"),
         ),
         (
-            "would lead out of the directory: it is a link to what is not in the directory",
+            "would lead out of the directory: it is a link that goes up beyond the directory",
             &symlink("./..//./../x"),
         ),
         (
-            "would lead out of the directory: it is a link with `..` behind a name",
+            "would lead out of the directory: it is a link with `..` after a name",
             &symlink("../x/../y"),
         ),
         (
-            "would lead out of the directory: it is a link with `..` behind a name",
+            "would lead out of the directory: it is a link with `..` after a name",
             &symlink("here/.."),
         ),
         ("deeper than 255 directories", &deep),
@@ -325,7 +325,7 @@ async fn unsupported_entries_are_refused_by_name_before_anything_is_sent() {
         assert!(!error.maybe_sent(), "{error}");
         let text = chain(&world, &error);
         assert!(text.contains("dir/odd") && text.contains(reason), "{text}");
-        // Excluded, it is no matter.
+        // If the entry is excluded, the rest is uploaded.
         let upload = world
             .files()
             .upload_dir(&world.sandbox, &up, "/home/user/fine");
@@ -367,7 +367,7 @@ async fn unsupported_entries_of_a_sandbox_are_refused_by_name() {
         ),
         (
             "mkdir d; ln -s ../../x d/out",
-            "d/out would lead out of the directory: it is a link to what is not in the directory",
+            "d/out would lead out of the directory: it is a link that goes up beyond the directory",
         ),
         (
             "perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => \"sock\", Listen => 1) or die'",
@@ -398,7 +398,7 @@ async fn limits_hold() {
             .files()
             .download_dir(&world.sandbox, "/home/user/l", world.path("down"))
     };
-    // With the directory itself.
+    // The directory itself counts as an entry.
     let error = down().max_entries(4).await.unwrap_err();
     assert_eq!(
         chain(&world, &error),
@@ -457,7 +457,7 @@ async fn failures_in_the_sandbox_have_their_reason() {
         "{}",
         chain(&world, &error)
     );
-    // A file cannot take the place of a directory that has something in it.
+    // A file cannot replace a directory that is not empty.
     let onto = files.upload_dir(&world.sandbox, world.path("up"), "/home/user/up");
     let error = onto.await.unwrap_err();
     let kind = error.transfer_error().unwrap().kind();

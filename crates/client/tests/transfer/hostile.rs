@@ -1,7 +1,6 @@
 //! Archives that no honest `tar` makes.
 
 use std::fs;
-use std::io::Write as _;
 
 use tar::{Builder, EntryType, Header};
 use twentyfirst_client::transfer::{TransferError, Unpack};
@@ -95,15 +94,15 @@ fn nothing_leaves_the_directory() {
         ),
         (
             file().file("../outside", "x"),
-            "../outside would lead out of the directory: it has `..` in it",
+            "../outside would lead out of the directory: it contains `..`",
         ),
         (
             file().file("a/../../outside", "x"),
-            "a/../../outside would lead out of the directory: it has `..` in it",
+            "a/../../outside would lead out of the directory: it contains `..`",
         ),
         (
             file().dir("../outside"),
-            "../outside would lead out of the directory: it has `..` in it",
+            "../outside would lead out of the directory: it contains `..`",
         ),
         (
             file().symlink("l", "/etc"),
@@ -111,22 +110,22 @@ fn nothing_leaves_the_directory() {
         ),
         (
             file().symlink("l", ".."),
-            "l would lead out of the directory: it is a link to what is not in the directory",
+            "l would lead out of the directory: it is a link that goes up beyond the directory",
         ),
         (
             file().symlink("l", "./../outside"),
-            "l would lead out of the directory: it is a link to what is not in the directory",
+            "l would lead out of the directory: it is a link that goes up beyond the directory",
         ),
-        // `a/b/l` is the top, and its parent is not in the directory.
+        // `a/b/l` is the directory itself, so `a/b/l/..` is outside.
         (
             file()
                 .dir("a")
                 .dir("a/b")
                 .symlink("a/b/l", "../..")
                 .symlink("m", "a/b/l/../outside"),
-            "m would lead out of the directory: it is a link with `..` behind a name",
+            "m would lead out of the directory: it is a link with `..` after a name",
         ),
-        // Through a link that stays inside, too: it may be made to lead elsewhere later.
+        // Also through a link that stays inside: a later entry could make it lead elsewhere.
         (
             file().dir("a").symlink("l", "a").file("l/x", "x"),
             "l would lead out of the directory: it leads through a link",
@@ -149,19 +148,19 @@ fn nothing_leaves_the_directory() {
         ),
         (
             file().hard_link("h", "../outside"),
-            "h would lead out of the directory: it has `..` in it",
+            "h would lead out of the directory: it is a hard link to something that is not a file in the directory",
         ),
         (
             file().hard_link("h", "/etc/passwd"),
-            "h would lead out of the directory: it is absolute",
+            "h would lead out of the directory: it is a hard link to something that is not a file in the directory",
         ),
         (
             file().hard_link("h", "none"),
-            "h would lead out of the directory: it is a hard link to what is no file in the directory",
+            "h would lead out of the directory: it is a hard link to something that is not a file in the directory",
         ),
         (
             file().symlink("l", "x").hard_link("h", "l"),
-            "h would lead out of the directory: it is a hard link to what is no file in the directory",
+            "h would lead out of the directory: it is a hard link to something that is not a file in the directory",
         ),
         (
             file()
@@ -169,7 +168,7 @@ fn nothing_leaves_the_directory() {
                 .file("a/x", "x")
                 .symlink("l", "a")
                 .hard_link("h", "l/x"),
-            "h would lead out of the directory: it is a hard link to what is no file in the directory",
+            "h would lead out of the directory: it is a hard link to something that is not a file in the directory",
         ),
         (
             file().hard_link("real", "real"),
@@ -183,7 +182,7 @@ fn nothing_leaves_the_directory() {
         ),
         (
             file().symlink("l", ""),
-            "the name l cannot be kept: it is a link to nothing",
+            "the name l cannot be kept: it is a link without a target",
         ),
     ];
     for (archive, expected) in cases {
@@ -221,7 +220,7 @@ fn a_path_that_is_not_a_file_is_refused() {
         ),
         (
             EntryType::new(b'V'),
-            "odd is an entry of a kind that is not known, which cannot be transferred: exclude it",
+            "odd is an entry of an unknown kind, which cannot be transferred: exclude it",
         ),
     ] {
         let archive = Hostile::new().entry(kind, b"odd", b"", b"").bytes();
@@ -251,11 +250,11 @@ fn names_before_an_entry() {
     for (archive, expected) in [
         (
             long(b"../x\0").file("a", ""),
-            "../x would lead out of the directory: it has `..` in it",
+            "../x would lead out of the directory: it contains `..`",
         ),
         (
             long(b"a\0b\0").file("a", ""),
-            "the name a b cannot be kept: it has a NUL in it",
+            "the name a b cannot be kept: it contains a NUL",
         ),
         (
             long(&[b'a'; 4098]).file("a", ""),
@@ -280,14 +279,14 @@ fn names_before_an_entry() {
         ),
         (
             pax(b"12 size=999\n").file("a", ""),
-            "999 is described in a way that is not known",
+            "the archive of the sandbox cannot be read at [dir]/to: an extended header is not supported",
         ),
         (pax(b"99 path=a\n").file("a", ""), "malformed pax extension"),
         (
             Hostile::new()
                 .entry(EntryType::XGlobalHeader, b"g", b"", b"10 path=a\n")
                 .file("b", ""),
-            "a is described in a way that is not known",
+            "the archive of the sandbox cannot be read at [dir]/to: an extended header is not supported",
         ),
     ] {
         let error = unpack(&archive.bytes()).unwrap_err();
@@ -310,7 +309,7 @@ fn an_archive_that_is_cut_anywhere_is_refused() {
             "{length}: {error}"
         );
     }
-    // One block of zeros is the mark.
+    // One block of zeros is the end mark.
     unpack(&archive[..end + 512]).unwrap();
     let mut damaged = archive;
     damaged[0] ^= 1;
@@ -325,7 +324,15 @@ fn an_archive_without_end_ends_at_its_limits() {
             .unwrap_err()
             .contains("has more than 100 entries")
     );
-    // It says that it has 8 EiB, and has no end.
+    // Entries that only state the name of the next one do not count.
+    let long = |archive: Hostile, at| {
+        let name = format!("{}{at}\0", "x".repeat(150));
+        let archive = archive.entry(EntryType::GNULongName, b"long", b"", name.as_bytes());
+        archive.file("short", "")
+    };
+    let long = (0..100).fold(Hostile::new(), long);
+    assert_eq!(unpack(&long.bytes()).unwrap().len(), 100);
+    // The header states a length of 8 EiB, and the data never ends.
     let mut header = Header::new_gnu();
     header.set_size(u64::MAX >> 1);
     header.set_entry_type(EntryType::Regular);
@@ -359,5 +366,4 @@ fn setuid_is_not_transferred() {
             "{path}"
         );
     }
-    std::io::sink().flush().unwrap();
 }

@@ -22,7 +22,7 @@ struct World {
     _relay: LocalRelay,
     client: AgentClient,
     sandbox: SandboxId,
-    /// A directory of this test.
+    /// A directory on this machine.
     dir: tempfile::TempDir,
 }
 
@@ -61,7 +61,7 @@ impl World {
         output.stdout
     }
 
-    /// No transfer left anything in the sandbox.
+    /// Checks that no transfer left anything in the sandbox.
     async fn assert_clean(&self) {
         let files = self.files();
         let left = files.list(&self.sandbox, "/tmp").await.unwrap();
@@ -83,7 +83,7 @@ impl World {
     }
 }
 
-/// An error and its sources, one a line, without what differs from run to run.
+/// Returns an error and its sources, one a line, without the path of the test's directory.
 fn chain(world: &World, error: &Error) -> String {
     let mut lines = vec![error.to_string()];
     let mut source = std::error::Error::source(error);
@@ -95,9 +95,9 @@ fn chain(world: &World, error: &Error) -> String {
     lines.join("\n").replace(dir.to_str().unwrap(), "[dir]")
 }
 
-/// Waits for what happens on another thread.
+/// Waits until something is so, for example because of another thread.
 async fn eventually(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if is_so() {
             return;
         }

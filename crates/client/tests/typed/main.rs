@@ -22,7 +22,7 @@ struct Report {
 /// The questions that the agent received, turn by turn.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-/// An agent that says these things, one a turn: several texts each, and `!` in place of a failure.
+/// An agent with these answers, one for each turn. An answer has several texts; `!` makes the run fail.
 fn agent(says: &'static [&'static [&'static str]]) -> (LocalRelay, AgentClient, Asked) {
     let asked = Asked::default();
     let seen = Arc::clone(&asked);
@@ -98,7 +98,7 @@ async fn an_answer_is_a_value_with_the_facts_of_its_run() {
         "{asked:?}"
     );
 
-    // And the conversation goes on.
+    // The conversation can be continued.
     let session = typed.session().unwrap();
     let history = client.execute(&session.hydrate().unwrap()).await.unwrap();
     assert_eq!(history.into_ui_messages().len(), 2);
