@@ -45,7 +45,7 @@ impl Budgets {
                 Ok(()) => {}
                 Err(BudgetError::Refused(refusal)) => return Err(refusal),
                 Err(BudgetError::Unavailable(cause)) => {
-                    on_error.show(&Error::budget_unavailable("checked", cause));
+                    on_error.report(&Error::budget_unavailable("checked", cause));
                     // By default a budget that is down does not take the whole chat down.
                     if self.is_required {
                         return Err(Refusal::new(

@@ -29,7 +29,8 @@ use crate::backend::run_to_completion::run_to_completion;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// Lets browsers chat with agents: the routes that the AI SDK's `useChat`, with its `DefaultChatTransport`, calls its `api`.
+/// Lets browsers chat with agents: the routes for `useChat` of the AI SDK with its `DefaultChatTransport`, whose option `api` is
+/// their path.
 ///
 /// | request | response |
 /// |---|---|
@@ -89,8 +90,8 @@ use crate::error::Error;
 /// for the stored answer and delivers the missing part, at the earliest 15 s after the last sign of life. [`drain`](Self::drain)
 /// hands over at once.
 ///
-/// A log holds 32 MiB of an answer. The rest of a longer one comes from the stored answer when the run is over. For that its
-/// thread must be within the client's [`response_limit`](crate::AgentClientBuilder::response_limit), also 32 MiB by default;
+/// A log holds 32 MiB of an answer. The rest of a longer one comes from the stored answer when the run is over. For that, the
+/// whole thread must be within the client's [`response_limit`](crate::AgentClientBuilder::response_limit), also 32 MiB by default;
 /// otherwise the answer ends with an `error`. A log is kept for 10 min after the last sign of life, and for 5 min after the end.
 ///
 /// Each event has an `id` with its run and its chunk, such as `1f2e3d4c-57`. A client can continue after it with `Last-Event-ID`,
@@ -101,9 +102,9 @@ use crate::error::Error;
 /// `ai` 7 begins the message anew.
 ///
 /// The responses have `x-workflow-run-id`, with which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. A
-/// `startIndex` counts the chunks of the run in the path, or of the current run if the path has a chat's id. One beyond the end
-/// gets a `finish`, and one that is not an integer gets 400. On a page that was reloaded that transport uses the chat's id, even
-/// after a cut: let its `prepareReconnectToStreamRequest` use the run's id if another run may have begun by then. It does not
+/// `startIndex` counts the chunks of the run in the path, or of the current run if the path has a chat's id. An index beyond the
+/// end gets a `finish`, and one that is not an integer gets 400. On a page that was reloaded, that transport uses the chat's id,
+/// even after a cut: let its `prepareReconnectToStreamRequest` use the run's id if another run may have begun by then. It does not
 /// send the chat's id by itself: let its `prepareSendMessagesRequest` return the body `{id, messages}`.
 ///
 /// Every answer ends with `finish` and `[DONE]`. Before that, a cancelled answer has an `abort`, and a failed one an `error`.
@@ -147,7 +148,8 @@ use crate::error::Error;
 ///
 /// # When the browser leaves
 /// The run goes on, costs money, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at
-/// once, and only [`ChatRun::on_started`] learns the ids that were created for a run that was still starting.
+/// once, unless a [budget](Self::budget) needs the cost of the run. Only [`ChatRun::on_started`] then learns the ids that were
+/// created for a run that was still starting.
 ///
 /// # Runs without a log
 /// For a run that was started elsewhere, the handler waits for its end and sends the stored answer. [Without
@@ -332,10 +334,12 @@ impl ChatHandler {
         let body = self.core.unread(body);
         let request = ChatRequest::of_turn(head, body.clone());
         let run = self.core.decide.ask(request).await?;
+        // The chat is in the body, which the function need not have read.
         let chat = match body.kept() {
             Some(chat) => chat.clone(),
             None => ChatTurn::read(&body).await?.id,
         };
+        // Created before the run starts, because a response that begins at once already names the run in its head.
         let (handler, id) = (self.clone(), recorded::new_run());
         if !self.responds_at_once {
             return Ok(self.keep(handler.start(&id, &chat, run).await?));
@@ -362,6 +366,7 @@ impl ChatHandler {
         if run.on_started.is_none() {
             return direct.start(run, bill).await;
         }
+        // In a task, because a sandbox whose browser leaves before its ids are stored would cost money and be lost.
         run_to_completion(&runtime, async move { direct.start(run, bill).await }).await
     }
 
@@ -369,6 +374,7 @@ impl ChatHandler {
         let run = match &self.recorded {
             None => self.run_of(head, id).await?,
             Some(recorded) => {
+                // Read first, because `find` consumes the head.
                 let cursor = Cursor::of(&head)?;
                 let found = recorded.find(&self.core.decide, head, id).await?;
                 if let Some(logged) = found.logged {
@@ -393,6 +399,7 @@ impl ChatHandler {
                 (logged.map(|logged| (recorded.clone(), logged)), found.run)
             }
         };
+        // In a task in both cases: a page that closes right after the user has pressed stop must not keep the run from ending.
         if let Some((recorded, logged)) = logged {
             let stop = async move { recorded.stop(&logged).await };
             return Ok(response(
@@ -426,6 +433,7 @@ impl ChatHandler {
 
     /// Adds comments to a response that keep its connection alive.
     fn keep(&self, response: Response<Body>) -> Response<Body> {
+        // A 204 must stay empty.
         if response.status() != StatusCode::OK {
             return response;
         }

@@ -67,6 +67,7 @@ impl Local {
     /// Records that memory has no room for a copy.
     pub(super) fn leave_memory(&self) {
         let mut state = self.lock();
+        // A run in the tail stays there: its last entries are in no store.
         if matches!(state.place, Place::Memory) {
             state.place = Place::Store;
         }
@@ -94,6 +95,7 @@ impl Local {
     pub(super) fn last(&self) -> Option<(Position, Bytes)> {
         match &self.lock().place {
             Place::Tail(tail) => tail.entries.back().cloned(),
+            // There it is also in the log that is read anyway.
             Place::Memory | Place::Store => None,
         }
     }
@@ -172,6 +174,7 @@ impl Future for Held<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pages> {
         let this = &mut *self;
         let mut state = this.local.lock();
+        // Entries were dropped before `tail.before`: a reader behind that would skip them.
         if let Place::Tail(tail) = &state.place
             && this.after >= tail.before
         {
@@ -183,6 +186,7 @@ impl Future for Held<'_> {
         }
         let state = &mut *state;
         let ticket = *this.ticket.get_or_insert_with(|| {
+            // Tickets only grow, so that the list stays ordered.
             state.next_ticket += 1;
             state.next_ticket
         });
@@ -202,6 +206,7 @@ impl Future for Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        // Each read of each browser waits here once, so those that end otherwise must leave the list.
         if let Some(ticket) = self.ticket {
             let mut state = self.local.lock();
             if let Ok(index) = state.waiter(ticket) {

@@ -15,6 +15,7 @@ const LAST: Duration = Duration::from_secs(2);
 impl Recorded {
     /// Releases all runs that are recorded here, and waits for that until the deadline. Returns the number of runs left.
     pub(in crate::backend::chat) async fn drain(&self, deadline: Duration) -> usize {
+        // First, so that this instance takes over no run while it gives up its own.
         self.is_draining.store(true, Ordering::Relaxed);
         let handles: Vec<Handle> = self.logs.here().values().cloned().collect();
         if self.is_shared() {

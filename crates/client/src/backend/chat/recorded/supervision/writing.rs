@@ -22,6 +22,7 @@ use crate::error::Error;
 #[derive(Clone)]
 pub(super) struct Writing {
     pub(super) id: Arc<str>,
+    /// Unbounded, because closing must not wait, and each run sends only three notes.
     notes: mpsc::UnboundedSender<Note>,
     is_full: Arc<AtomicBool>,
 }
@@ -176,6 +177,7 @@ impl Task {
                     self.register.handle_last(found, self.now());
                 }
                 RegisterStep::Read(log, after) => {
+                    // Nobody waits yet: only the entries of a register that is taken over are read, before it is written.
                     self.register.handle_page(logs.page(&log, after).await.0);
                 }
                 RegisterStep::Noted(noted) => {
@@ -238,7 +240,9 @@ impl Task {
             Note::Close(run) => self.register.close(run),
             Note::Retire => self.register.retire(),
             Note::Release(tell) => {
+                // Completed when this task ends and drops it.
                 self.releasing.push(tell);
+                // Retired as well, so that a register in which nothing is open ends, and no other instance has to take it over.
                 self.register.retire();
                 self.register.release();
             }
@@ -271,7 +275,7 @@ impl Task {
             RegisterEnd::Unreadable(error) => {
                 context.supervision.state().registers.remove(id);
                 let error = Error::not_supervised(Some(error.into()));
-                context.on_error.show(&error);
+                context.on_error.report(&error);
             }
             _ => context.lose_register(id, false),
         }
