@@ -95,36 +95,37 @@ impl Recorded {
         // Counted at once, and not in the task: `drain` waits for this count.
         self.supervision.reporting.fetch_add(1, Ordering::Relaxed);
         self.spawn(async move {
-            if this.report_until_accepted(&on_end, &obligation).await {
-                this.close(&obligation.run);
-            }
+            this.report_until_accepted(&on_end, &obligation).await;
         });
     }
 
-    /// Reports the end of a run until that succeeds. Returns `false` if another instance does so.
-    async fn report_until_accepted(&self, on_end: &OnEnd, obligation: &Obligation) -> bool {
+    /// Reports the end of a run until that succeeds or another instance does so, and then closes the obligation.
+    async fn report_until_accepted(&self, on_end: &OnEnd, obligation: &Obligation) {
         let (mut pause, mut outcome) = (PAUSE, None);
         loop {
             let reporting = &self.supervision.reporting;
             let result = self.report_once(on_end, obligation, &mut outcome).await;
-            reporting.fetch_sub(1, Ordering::Relaxed);
-            match result {
-                Ok(()) => return true,
-                Err(cause) => {
-                    let error = Error::new_on_end_failed(&obligation.run, cause);
-                    self.on_error.report(&error);
-                }
+            if result.is_ok() {
+                // Closed before it stops counting: `drain` releases the registers when nothing counts any more, and another
+                // instance would report an end again whose obligation is still open then.
+                self.close(&obligation.run);
             }
+            reporting.fetch_sub(1, Ordering::Relaxed);
+            let Err(cause) = result else {
+                return;
+            };
+            let error = Error::new_on_end_failed(&obligation.run, cause);
+            self.on_error.report(&error);
             // Other instances go on with it. With a log in memory there are none.
             if self.is_draining.load(Ordering::Relaxed) && self.is_shared() {
-                return false;
+                return;
             }
             // Not counted during the delay, because `drain` need not wait for it: another instance can repeat the call.
             self.client.relay().runtime.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             // Another instance may have taken the register over during the delay. It reports the end then.
             if !self.is_ours(&obligation.run) {
-                return false;
+                return;
             }
             reporting.fetch_add(1, Ordering::Relaxed);
         }
