@@ -4,17 +4,16 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use twentyfirst_client::backend::ChatHandler;
-use twentyfirst_client::protocol::run_log::{Claim, Ended, Entry, Logged, Turn};
-use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
+use twentyfirst_client::protocol::run_log::{Ended, Entry, Logged};
+use twentyfirst_client::run_log::{LogId, MemoryLog, Position, RunLog};
 
 use crate::store::{Fault, Store};
 use crate::support::{
-    Event, Reading, STORY, chats, chats_with, connect, conversation, kinds, post, relay, request,
-    resume, resume_behind, runtime, stop, text, whole,
+    Event, Reading, STORY, chats, chats_with, connect, conversation, kinds, of_another_server,
+    post, relay, request, resume, resume_behind, runtime, stop, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
-const KEEP: Keep = Keep::existing(Duration::from_secs(60)).or_create();
 
 /// Posts until the chat is free.
 async fn post_when_free(chats: &ChatHandler, text: &str) -> Vec<Event> {
@@ -109,23 +108,6 @@ async fn a_run_whose_start_is_not_in_the_store_can_be_stopped() {
     first.until("upon").await;
     assert_eq!(chats.handle(stop()).await.status(), 200);
     assert!(kinds(&first.whole().await).contains(&"abort"));
-}
-
-/// A log of a run that another server has claimed, for the only chat.
-async fn of_another_server(log: &MemoryLog, entries: impl IntoIterator<Item = Entry>) {
-    let claim = Position::START.next_claim();
-    let turn = Logged::new(0, Entry::Turn(Turn::new("run-1"))).encode();
-    let chat = LogId::chat("user-1", "chat-1");
-    log.append(&chat, claim, turn, KEEP).await.unwrap();
-    let (mut at, mut chunks) = (claim, 0);
-    let claim = Entry::Claim(Claim::new("other", "user-1", "chat-1"));
-    for entry in std::iter::once(claim).chain(entries) {
-        let logged = Logged::new(chunks, entry);
-        log.append(&LogId::run("run-1"), at, logged.encode(), KEEP)
-            .await
-            .unwrap();
-        (at, chunks) = (at.next(), logged.chunks_after());
-    }
 }
 
 #[tokio::test]

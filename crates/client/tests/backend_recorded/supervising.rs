@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use twentyfirst_client::Session;
 use twentyfirst_client::backend::{ChatHandler, ChatRun, EndedRun, Period, SpendingLimit};
+use twentyfirst_client::protocol::run_log::Entry;
 use twentyfirst_client::run_log::{LogId, MemoryLog, Position, RunLog};
 
 use crate::store::{Fault, Store};
 use crate::support::{
-    Reading, STORY, chats, connect, conversation, kinds, logged, post, relay, resume, runtime,
-    stop, text, whole,
+    Reading, STORY, chats, connect, conversation, kinds, logged, of_another_server, post, relay,
+    resume, runtime, stop, text, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -219,6 +220,25 @@ async fn a_message_beyond_the_limit_gets_a_retry_after() {
         assert!(begun.elapsed() < Duration::from_secs(5), "there is room");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Two tabs notice at the same time that nobody records the run, and both register it before one of them records it.
+#[tokio::test]
+async fn a_run_that_two_readers_take_over_at_once_is_not_open_after_its_end() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    of_another_server(&log, [Entry::Release]).await;
+    let ends = Ends::default();
+    let other = chats(&client, &session).run_log(log.clone());
+    let chats = ends.told(chats(&client, &session).run_log(log));
+    let (one, two) = tokio::join!(chats.handle(resume()), chats.handle(resume()));
+    let (one, two) = tokio::join!(whole(one), whole(two));
+    assert_eq!(one, two);
+    assert_eq!(ends.wait(1).await[0].id, "run-1");
+    none_open(&other).await;
+    assert_eq!(ends.all().len(), 1);
 }
 
 #[tokio::test]

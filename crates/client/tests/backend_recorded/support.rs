@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
-use twentyfirst_client::run_log::{MemoryLog, RunLog};
+use twentyfirst_client::protocol::run_log::{Claim, Entry, Logged, Turn};
+use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 use twentyfirst_client::transport::{Body, HttpTransport, Transport as _, from_fn};
 use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, Session, ThreadId};
 use twentyfirst_local_relay::{Agent, LocalRelay};
@@ -262,4 +263,22 @@ pub(crate) fn elsewhere() -> Session {
     Session::new("echo")
         .sandbox_id(SandboxId::new("sb_other").unwrap())
         .thread_id(ThreadId::new("th_other").unwrap())
+}
+
+/// Writes the log of a run that another server has claimed, as the current turn of the only chat.
+pub(crate) async fn of_another_server(log: &MemoryLog, entries: impl IntoIterator<Item = Entry>) {
+    let keep = Keep::existing(Duration::from_secs(60)).or_create();
+    let claim = Position::START.next_claim();
+    let turn = Logged::new(0, Entry::Turn(Turn::new("run-1"))).encode();
+    let chat = LogId::chat("user-1", "chat-1");
+    log.append(&chat, claim, turn, keep).await.unwrap();
+    let (mut at, mut chunks) = (claim, 0);
+    let claim = Entry::Claim(Claim::new("other", "user-1", "chat-1"));
+    for entry in std::iter::once(claim).chain(entries) {
+        let logged = Logged::new(chunks, entry);
+        log.append(&LogId::run("run-1"), at, logged.encode(), keep)
+            .await
+            .unwrap();
+        (at, chunks) = (at.next(), logged.chunks_after());
+    }
 }
