@@ -142,8 +142,9 @@ struct Task {
     is_full: Arc<AtomicBool>,
     register: Register,
     notes: mpsc::UnboundedReceiver<Note>,
-    /// The callers that wait for an obligation to be stored, by run.
-    waiting: HashMap<String, oneshot::Sender<Opened>>,
+    /// The callers that wait for an obligation to be stored, by run. Several may wait for one, because several readers may find
+    /// its run silent at the same time.
+    waiting: HashMap<String, Vec<oneshot::Sender<Opened>>>,
     /// The callers that wait for a place to be stored, by run.
     placing: HashMap<String, oneshot::Sender<()>>,
     releasing: Vec<oneshot::Sender<()>>,
@@ -182,7 +183,7 @@ impl Task {
                 }
                 RegisterStep::Noted(noted) => {
                     for opened in &noted.opened {
-                        self.tell(&opened.run, Opened::Stands);
+                        self.stands(&opened.run);
                     }
                     for placed in &noted.placed {
                         // Dropping the sender completes the wait.
@@ -230,7 +231,9 @@ impl Task {
     fn take(&mut self, note: Note) {
         match note {
             Note::Open(obligation, tell) => {
-                self.waiting.insert(obligation.run.clone(), tell);
+                // All of them are kept: a caller whose sender is dropped takes this task for gone, and leaves the register.
+                let waiting = self.waiting.entry(obligation.run.clone());
+                waiting.or_default().push(tell);
                 self.register.open(obligation);
             }
             Note::Place(run, place, tell) => {
@@ -249,17 +252,17 @@ impl Task {
         }
     }
 
-    fn tell(&mut self, run: &str, opened: Opened) {
-        if let Some(tell) = self.waiting.remove(run) {
+    fn stands(&mut self, run: &str) {
+        for tell in self.waiting.remove(run).unwrap_or_default() {
             // Fails only if nobody waits any more. The obligation is stored all the same.
-            let _ = tell.send(opened);
+            let _ = tell.send(Opened::Stands);
         }
     }
 
     fn no_longer_wait(&mut self, cause: Option<Cause>) {
         let mut cause = cause;
         self.placing.clear();
-        for (_, tell) in self.waiting.drain() {
+        for tell in self.waiting.drain().flat_map(|(_, waiting)| waiting) {
             let _ = tell.send(Opened::Pending(cause.take()));
         }
     }
