@@ -101,7 +101,7 @@ fn read_head(socket: &mut impl BufRead) -> String {
     head
 }
 
-/// Reads a chunked body: its length.
+/// Reads a chunked body, and returns its length.
 fn read_body(mut socket: impl BufRead) -> usize {
     let mut length = 0;
     let mut piece = Vec::new();
@@ -126,7 +126,7 @@ fn a_stalled_browser_stalls_the_relay_and_takes_no_memory() {
     };
     let written = Arc::new(AtomicUsize::new(0));
     let server = serve(relay(length, Arc::clone(&written)));
-    // What the first exchange takes, whatever its length, is no matter of the answer's.
+    // The first exchange takes some memory of its own, whatever the length of its answer.
     drop(browser(server));
     thread::sleep(Duration::from_millis(200));
 

@@ -21,7 +21,7 @@ const LENGTH: usize = 5 * MIB;
 const BROWSERS: usize = 200;
 
 fn serve() -> SocketAddr {
-    // Nobody is asked.
+    // Nothing is sent there.
     let client = AgentClient::builder()
         .api_key("an_sk_test")
         .base_url("http://127.0.0.1:9")
