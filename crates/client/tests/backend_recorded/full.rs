@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use twentyfirst_client::backend::ChatHandler;
+use twentyfirst_client::run_log::MemoryLog;
 use twentyfirst_local_relay::LocalRelay;
 
 use crate::support::{
@@ -55,6 +56,20 @@ async fn an_answer_without_room_goes_on_for_connected_browsers() {
             "And then?"
         );
     }
+}
+
+/// Where the instances share a store, it has what the memory of this one has no room for.
+#[tokio::test]
+async fn an_answer_without_room_for_a_copy_is_read_from_the_store_without_a_pause() {
+    let relay = relay(PACE);
+    let chats = with_memory(&relay, 4_000).await;
+    let (chats, errors) = logged(chats.run_log(MemoryLog::new(tokio::time::sleep)));
+    let begun = Instant::now();
+    let first = whole(chats.handle(post(STORY)).await).await;
+    assert!(begun.elapsed() < WAIT, "{:?}", begun.elapsed());
+    assert_eq!(text(&first), STORY);
+    assert_eq!(*errors.lock().unwrap(), [""; 0]);
+    assert_eq!(whole(chats.handle(resume()).await).await, first);
 }
 
 #[tokio::test]
