@@ -153,10 +153,10 @@ use crate::error::Error;
 ///
 /// # Runs without a log
 /// For a run that was started elsewhere, the handler waits for its end and sends the stored answer. [Without
-/// logs](Self::without_log) it joins the stream if the relay would open that of this run. The relay's `GET` and `DELETE` name a
-/// sandbox and mean its newest run. So the handler checks the threads first, and once more before it passes anything on, so that
-/// it never sends the run of another thread. Only a run that begins between the check and the cancellation can be cancelled in
-/// its place.
+/// logs](Self::without_log) it joins the stream if the relay would open the stream of this run. The relay's `GET` and `DELETE`
+/// name a sandbox and mean its newest run. So the handler checks the threads first, and once more before it passes anything on:
+/// it never sends the run of another thread. Only a run that begins between the check and the cancellation can be cancelled by
+/// mistake.
 #[derive(Clone)]
 pub struct ChatHandler {
     pub(super) core: Core<ChatRequest, ChatRun>,
@@ -171,8 +171,8 @@ pub struct ChatHandler {
 impl ChatHandler {
     /// Creates a handler for the runs returned by `decide`: a [`StartRun`](crate::StartRun) or a [`ChatRun`].
     ///
-    /// It is called for every request. If a run is to be resumed or cancelled, only the sandbox and the thread of its result are
-    /// used.
+    /// It is called for every request. If a run is to be resumed or cancelled, only the owner, the sandbox and the thread of its
+    /// result are used.
     ///
     /// The closure may run many times at once. Its futures outlive the call, so clone what they need into them. They are dropped
     /// if the browser leaves in the meantime.

@@ -104,7 +104,8 @@ impl ChatHandler {
     /// relay, and until [`on_end`](Self::on_end) has succeeded. So a run that is neither listed nor reported by then was never
     /// started. List the open runs first, and then check the reported ones: in the other order, a run can end in between.
     ///
-    /// Instances register their runs if they have [`on_end`](Self::on_end) or [supervise](Self::supervise).
+    /// The runs of other instances are listed if those have [`on_end`](Self::on_end) or [supervise](Self::supervise): only then do
+    /// they register their runs in the store.
     ///
     /// # Errors
     /// If the store is unavailable, or its entries cannot be read.

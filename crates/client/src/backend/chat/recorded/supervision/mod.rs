@@ -7,8 +7,8 @@
 //! ```
 //!
 //! An obligation is written to a register before its run is started, and closed after `on_end` has succeeded. So a run that was
-//! started is in a register of some instance until its end was reported. Only if the store fails is a run started without: a run
-//! must not fail because its supervision does.
+//! started is in a register of some instance until its end was reported. If the store fails, the run is started without an
+//! obligation in a register: a run must not fail because its supervision does.
 
 mod adopting;
 mod draining;
