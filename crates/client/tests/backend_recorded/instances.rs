@@ -46,8 +46,8 @@ async fn a_deploy_hands_over_at_once() {
     let second = second.whole().await;
     assert_eq!(text(&second), STORY);
     // A run that was not released is taken over after 15 s of silence.
-    let whole = begun.elapsed();
-    assert!(whole < Duration::from_secs(15), "{whole:?}");
+    let taken_over = begun.elapsed();
+    assert!(taken_over < Duration::from_secs(15), "{taken_over:?}");
     // Who was connected to the old instance reads on there.
     assert_eq!(first.whole().await, second);
 }

@@ -10,6 +10,7 @@ use twentyfirst_transport::Runtime;
 use super::{Bill, Budget, BudgetError, Payer, RunCost};
 use crate::backend::Refusal;
 use crate::backend::on_error::OnError;
+use crate::backend::stored::Cause;
 use crate::backend::within::within;
 use crate::error::Error;
 
@@ -72,7 +73,6 @@ impl Budgets {
     }
 }
 
-pub(super) type Cause = Box<dyn StdError + Send + Sync>;
 type Boxed<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
 /// [`Budget`] with boxed futures, so that it can be a trait object.

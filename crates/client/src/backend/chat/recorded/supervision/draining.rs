@@ -2,9 +2,9 @@ use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::writing::until;
 use super::{Recorded, Writing};
 use crate::backend::chat::recorded::handle::Handle;
+use crate::backend::within::within;
 
 /// The interval at which the calls of `on_end` are checked.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -35,7 +35,7 @@ impl Recorded {
                 runtime.sleep(PAUSE).await;
             }
         };
-        until(first, runtime.sleep(deadline.saturating_sub(last))).await;
+        within(runtime, deadline.saturating_sub(last), first).await;
         let registers: Vec<Writing> = {
             let state = self.supervision.state();
             state.registers.values().cloned().collect()
@@ -47,7 +47,7 @@ impl Recorded {
             }
         };
         // Not fatal: other instances find the registers by their silence.
-        if until(released, runtime.sleep(last)).await.is_none() {
+        if within(runtime, last, released).await.is_none() {
             self.complain(None);
         }
         let recorded = handles.iter().filter(|handle| !handle.is_over()).count();

@@ -1,13 +1,10 @@
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt as _;
-use futures_util::future::{Either, select};
 use twentyfirst_protocol::flow::Now;
 use twentyfirst_protocol::run_log::register::{Obligation, Register, RegisterEnd, RegisterStep};
 use twentyfirst_protocol::run_log::{Appended, Position};
@@ -15,6 +12,7 @@ use twentyfirst_protocol::runs::RunRef;
 
 use super::Recorded;
 use crate::backend::chat::recorded::logs::Cause;
+use crate::backend::within::within;
 use crate::client::seed;
 use crate::error::Error;
 
@@ -214,10 +212,10 @@ impl Task {
             None => self.notes.next().await,
             Some(until) => {
                 let left = until.saturating_duration_since(now.mono);
-                let sleep = self.context.client.relay().runtime.sleep(left);
-                match select(self.notes.next(), sleep).await {
-                    Either::Left((note, _)) => note,
-                    Either::Right(_) => return,
+                let runtime = &self.context.client.relay().runtime;
+                match within(runtime, left, self.notes.next()).await {
+                    Some(note) => note,
+                    None => return,
                 }
             }
         };
@@ -282,16 +280,5 @@ impl Task {
             }
             _ => context.lose_register(id, false),
         }
-    }
-}
-
-/// Awaits a future until a timer ends. Returns `None` after that.
-pub(super) async fn until<T>(
-    work: impl Future<Output = T>,
-    timer: impl Future<Output = ()>,
-) -> Option<T> {
-    match select(pin!(work), pin!(timer)).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => None,
     }
 }
