@@ -66,7 +66,7 @@ async fn a_refusal_names_missing_members_and_repeats_no_content() {
         "",
     ] {
         let response = ask(&chats, "POST", "/api/chat", body.to_owned()).await;
-        assert!(!response.contains("s3cr3t"), "{answer}");
+        assert!(!response.contains("s3cr3t"), "{response}");
         responses.push(response);
     }
     insta::assert_debug_snapshot!(responses);

@@ -1,12 +1,10 @@
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use http::request::Parts;
 use twentyfirst_protocol::run_log::{Entry, Found, LogId, Logged, Position, Reader};
 use twentyfirst_protocol::runs::RunRef;
 
 use super::Recorded;
-use super::logs::PAGE;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_request::ChatRequest;
 use crate::backend::chat::chat_run::ChatRun;
