@@ -279,8 +279,9 @@ impl Logs {
             return Box::pin(self.stored(&log, after, limit, wait)).await.0;
         };
         let place = local.read_from(after);
-        // The run may move to the tail while this read waits for the old place, so both are awaited.
-        let mut held = pin!(local.held(after, limit));
+        // The run may move to another place while this read waits in the old one, so both are awaited.
+        let waits_in_memory = matches!(place, ReadFrom::Memory);
+        let mut held = pin!(local.held(after, limit, waits_in_memory));
         if let ReadFrom::Tail = place {
             // If nothing comes in time, the page is empty, as one of a store would be.
             let entries = self.within(wait, held).await;
