@@ -61,6 +61,7 @@ impl<S: Send + Sync> FromRequest<S> for TokenRequest {
 fn unread<Kept>(request: Request) -> (Parts, Unread<Kept>) {
     let (head, body) = request.into_parts();
     let limits = head.extensions.get::<RequestLimits>();
+    // An extractor has no client whose runtime could time the body, and axum always runs on tokio.
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
     let body = Unread::new(
         Body::wrap(body),

@@ -70,7 +70,7 @@ pub(super) trait Handler: Clone + Send + Sync + 'static {
 macro_rules! handler {
     ($handler:ty) => {
         impl $handler {
-            /// Sets the limits for reading a request: its size, and the time that this may take.
+            /// Sets the limits for reading a request: the size of its body, and the time to read it.
             #[must_use]
             pub fn limits(mut self, limits: $crate::backend::RequestLimits) -> Self {
                 self.core.limits = limits;

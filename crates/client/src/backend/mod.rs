@@ -27,8 +27,8 @@
 //! allowed.
 //!
 //! The futures of that function outlive its call, so its state, such as a database, must be cloned into each of them:
-//! [`with_state`] does so. An `async |request|` closure borrows its state instead, and the compiler says that it does not
-//! implement `Fn`.
+//! [`with_state`] does so. An `async |request|` closure works only without such state: it would borrow the state, and the compiler
+//! would report that the closure does not implement `Fn`.
 //!
 //! ```
 //! use twentyfirst_client::backend::{ThreadHandler, ThreadRequest, with_state};
@@ -47,14 +47,15 @@
 //! }
 //! ```
 //!
-//! If a handler or the relay refuses a request, the response is `{"error": message}` with a fitting status. It never has the key,
-//! nor the relay's text about failures of its own (5xx); the `on_error` function of each handler gets the reason. The response to
-//! `OPTIONS` is 204, and to other methods than the handler's own 405, both with `Allow`; a body that is too long gets 413.
+//! If a handler or the relay refuses a request, the response is `{"error": message}` with a fitting status. The message never
+//! contains the key, nor what the relay says about its own failures (5xx); the `on_error` function of each handler gets the reason.
+//! A handler responds to `OPTIONS` with 204 and to a method that it does not support with 405, both with `Allow`. A body that is
+//! too long gets 413.
 //!
 //! # In axum
 //! A handler is a service; pass it to `route_service`, which gives it all methods. You can add routes of your own. With the
 //! feature `axum`, [`Refusal`] and [`Error`](crate::Error) are responses of axum, and [`ChatRequest`], [`ThreadRequest`] and
-//! [`TokenRequest`] are extractors. They read a browser's request like the handlers, with the same limits and refusals.
+//! [`TokenRequest`] are extractors. They read a browser's request as the handlers do, with the same limits and refusals.
 //!
 #![cfg_attr(feature = "axum", doc = "```")]
 #![cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -87,14 +88,14 @@
 //! }
 //! ```
 //!
-//! Put your own extractor for authentication before them. A route that returns an error as its response logs nothing: log the
+//! Put your own extractor for authentication before them. If a route returns an error as its response, nothing logs it: log the
 //! error before `?` to see the reason.
 //!
 //! # Costs
 //!
 //! | task | use |
 //! |---|---|
-//! | learn the usage and cost of a run | your own [`Budget::spent`], called by whichever instance ends it; or [`ChatRun::observe`] |
+//! | learn the usage and cost of a run | your own [`Budget::spent`], called by the instance that reads the end of the run; or [`ChatRun::observe`] |
 //! | learn the spending of a user, a chat or a run | [`SpendingLimit::spent_by`], [`spent_in`](SpendingLimit::spent_in), [`spent_on`](SpendingLimit::spent_on) |
 //! | limit the spending of users and chats | [`ChatHandler::budget`] with a [`SpendingLimit`] or your own [`Budget`] |
 //! | limit the cost of one run | [`RunOptions::max_budget_usd`](crate::RunOptions::max_budget_usd) |

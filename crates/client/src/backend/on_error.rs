@@ -5,16 +5,16 @@ use crate::error::Error;
 
 /// The user's function that is called with the error of a failed call before it becomes a refusal.
 #[derive(Clone, Default)]
-pub(super) struct OnError(Option<Arc<See>>);
+pub(super) struct OnError(Option<Arc<Function>>);
 
-type See = dyn Fn(&Error) + Send + Sync;
+type Function = dyn Fn(&Error) + Send + Sync;
 
 impl OnError {
     pub(super) fn new(on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(on_error)))
     }
 
-    pub(super) fn show(&self, error: &Error) {
+    pub(super) fn report(&self, error: &Error) {
         if let Some(on_error) = &self.0 {
             on_error(error);
         }
@@ -22,7 +22,7 @@ impl OnError {
 
     /// Reports the error, and converts it into the refusal that a browser may see.
     pub(super) fn refuse(&self, error: &Error) -> Refusal {
-        self.show(error);
+        self.report(error);
         Refusal::from(error)
     }
 }

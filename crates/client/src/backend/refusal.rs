@@ -192,7 +192,7 @@ impl From<InvalidRequest> for Refusal {
     }
 }
 
-/// Converts it into a 413 if there is too much of something, or else into a 400.
+/// Converts it into a 413 if there are too many messages or parts, and else into a 400.
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         let status = match error {
@@ -222,6 +222,7 @@ impl From<Refusal> for Response<Body> {
         let content = serde_json::json!({ "error": refusal.message });
         let mut response = json(refusal.status, &content);
         if let Some(delay) = refusal.retry_after {
+            // Rounded up, so that a browser does not come back too early.
             let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
             response
                 .headers_mut()

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use twentyfirst_protocol::browser::ChatLimits;
 
-/// The limits for reading a browser's request: its size, and the time that this may take.
+/// The limits for reading a browser's request: the size of its body, and the time to read it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct RequestLimits {
     pub time: Duration,
     /// The time limit between two pieces of a body. A slower one is refused with 408. Default: 20 s.
     pub idle: Duration,
-    /// The most messages and parts of a chat. More are refused with 413.
+    /// The most messages and parts of a conversation. More are refused with 413.
     pub chat: ChatLimits,
 }
 
@@ -61,7 +61,7 @@ impl RequestLimits {
         self
     }
 
-    /// Sets the most parts of messages.
+    /// Sets the most parts of all messages of a conversation together.
     pub const fn parts(mut self, parts: usize) -> Self {
         self.chat = self.chat.parts(parts);
         self

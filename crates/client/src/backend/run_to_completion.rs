@@ -18,7 +18,7 @@ pub(super) async fn run_to_completion<T: Send + 'static>(
     receive(receiver).await
 }
 
-/// Receives the result of a task. If the task is gone, that is an internal error.
+/// Receives the result of a task. If the task is gone, because it panicked or its runtime has ended, that is an internal error.
 pub(super) async fn receive<T>(
     receiver: oneshot::Receiver<Result<T, Refusal>>,
 ) -> Result<T, Refusal> {

@@ -114,6 +114,7 @@ impl Handler for SandboxHandler {
         if sandbox.on_created.is_none() {
             return self.create(sandbox).await;
         }
+        // In a task, because a sandbox whose browser leaves before its owner is stored would cost money and belong to nobody.
         let handler = self.clone();
         let create = async move { handler.create(sandbox).await };
         run_to_completion(self.core.runtime(), create).await

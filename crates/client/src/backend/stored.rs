@@ -10,6 +10,7 @@ pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(super) fn appended(result: Result<(), AppendError>) -> (Appended, Option<Cause>) {
     let error = match result {
         Ok(()) => return (Appended::Yes, None),
+        // There is nothing to report: the store works, and another writer was quicker.
         Err(AppendError::Fenced) => return (Appended::Fenced, None),
         Err(error) => error,
     };

@@ -118,6 +118,7 @@ impl ThreadHandler {
     async fn create(&self, request: ThreadRequest) -> Result<Response<Body>, Refusal> {
         let body = request.body.clone();
         let mut create = CreateThread::new(self.core.decide.ask(request).await?);
+        // A body can be read once. If the function has read it, the name was kept.
         create.name = match body.kept() {
             Some(name) => name.clone(),
             None => ThreadRequest::read_body(&body).await?.name,

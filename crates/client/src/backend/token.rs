@@ -17,14 +17,14 @@ use super::unread::Unread;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// Issues tokens to browsers: the route that `createAgentChat` of `@21st-sdk/react` calls its `tokenUrl`.
+/// Issues tokens to browsers: the route for the option `tokenUrl` of `createAgentChat` in `@21st-sdk/react`.
 ///
 /// It responds to `POST {"agent"?, "userId"?}` with `{"token", "expiresAt"}`. An empty body counts as `{}`. Any other body that
 /// is not a JSON object is refused with 400, and so are an `agent` or a `userId` that are present and not strings.
 ///
-/// Your function decides which users may have a token: from the session in the request, such as a cookie or an extension added by
-/// an earlier layer. It returns the token to create, or a [`Refusal`]. The values in the body are [read](TokenRequest::read) only
-/// when your function does so, and have no effect unless it uses them.
+/// Your function decides which users may have a token. It finds the user by the session in the request, such as a cookie or an
+/// extension added by an earlier layer, and returns the token to create, or a [`Refusal`]. The values in the body are
+/// [read](TokenRequest::read) only when your function does so, and have no effect unless it uses them.
 ///
 /// ```
 /// use twentyfirst_client::backend::{Refusal, TokenHandler, TokenRequest};
@@ -136,7 +136,7 @@ impl Handler for TokenHandler {
         let create = self.core.decide.ask(TokenRequest { head, body }).await?;
         let token = self.core.client.execute(&create).await;
         let token = token.map_err(|error| {
-            self.core.on_error.show(&error);
+            self.core.on_error.report(&error);
             refusal(&error)
         })?;
         let mut response = json(StatusCode::OK, &token);
@@ -146,8 +146,8 @@ impl Handler for TokenHandler {
     }
 }
 
-/// Creates the refusal for a failed call. Like the published handler it responds with 500 to every failure, with the relay's
-/// message.
+/// Creates the refusal for a failed call: always a 500, as from the published handler. It has the relay's message only if that is
+/// about the request (4xx).
 fn refusal(error: &Error) -> Refusal {
     let message = match error.api_error() {
         Some(api_error) if api_error.status().is_client_error() => {

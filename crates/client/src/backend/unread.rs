@@ -84,6 +84,7 @@ async fn collect(
         return Err(too_long());
     }
     let mut body = pin!(body);
+    // A browser that declares a length gets room for it at once. That is at most the limit, and only for authorized requests.
     let mut bytes = Vec::with_capacity(declared);
     let (mut whole, mut idle) = (Wait::new(runtime), Wait::new(runtime));
     let began_at = whole.now();
@@ -104,6 +105,7 @@ async fn collect(
                     bytes.extend_from_slice(&data);
                     came_at = idle.now();
                 }
+                // The time is checked only here: a body that never pauses ends at the limit of its size.
                 Poll::Pending => {
                     let is_late = whole.poll(began_at, limits.time, cx).is_ready()
                         || idle.poll(came_at, limits.idle, cx).is_ready();

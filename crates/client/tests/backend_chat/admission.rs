@@ -113,7 +113,7 @@ async fn a_trickling_body_is_refused() {
 
 #[tokio::test]
 async fn limits_can_be_set() {
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for limits in [
         RequestLimits::new().body(20),
         RequestLimits::new().messages(0),
@@ -121,9 +121,9 @@ async fn limits_can_be_set() {
     ] {
         let chats = chats(&nobody()).limits(limits);
         let (status, _, body) = read(chats.handle(post("Hi")).await).await;
-        answers.push(format!("{} {body}", status.as_u16()));
+        responses.push(format!("{} {body}", status.as_u16()));
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }
 
 #[tokio::test]

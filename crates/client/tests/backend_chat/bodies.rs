@@ -32,7 +32,7 @@ async fn chat(body: impl Into<Body>) -> String {
     asked.unwrap_or_else(|| format!("{} {body}", status.as_u16()))
 }
 
-/// The same of a request for a new thread.
+/// Returns the same for a request for a new thread.
 async fn thread(body: impl Into<Body>) -> String {
     let (client, _) = relay(|target| panic!("{target} was sent"));
     let threads = ThreadHandler::new(client, async |request: ThreadRequest| {
@@ -94,7 +94,7 @@ async fn bytes_that_are_not_utf_8_are_replaced_as_browsers_do() {
 
 #[tokio::test]
 async fn the_refusal_names_the_problem_of_a_body() {
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for body in [
         body(r#"{"__proto__":1}"#),
         body(r#"{"constructor":{"prototype":1}}"#),
@@ -107,14 +107,14 @@ async fn the_refusal_names_the_problem_of_a_body() {
         "\u{feff}".to_owned(),
         "\u{feff}\u{feff}{}".to_owned(),
     ] {
-        answers.push(chat(body).await);
+        responses.push(chat(body).await);
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }
 
 #[tokio::test]
 async fn a_thread_is_named_as_a_browser_would_name_it() {
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for body in [
         "\u{feff}{\"sandboxId\":\"sb_1\",\"name\":\"a\"}".to_owned(),
         json!({ "sandboxId": "sb_1", "name": "a", "more": null }).to_string(),
@@ -133,7 +133,7 @@ async fn a_thread_is_named_as_a_browser_would_name_it() {
         "[]".to_owned(),
         String::new(),
     ] {
-        answers.push(thread(body).await);
+        responses.push(thread(body).await);
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }

@@ -10,14 +10,14 @@ use crate::support::{
     Broken, channel, chats, events, logged, post, read, relay, request, stream, threads,
 };
 
-const SORRY: &str = "data: {\"type\":\"error\",\"errorText\":\"the connection to the agent broke off\"}\n\ndata: [DONE]\n\n";
-const STOPPED: &str =
+const BROKE_OFF: &str = "data: {\"type\":\"error\",\"errorText\":\"the connection to the agent broke off\"}\n\ndata: [DONE]\n\n";
+const ABORTED: &str =
     "data: {\"type\":\"abort\"}\n\ndata: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n";
 const UNFINISHED: &str =
     "the stream ended before its message did: neither `finish` nor `[DONE]` came";
 const CUT: &str = "the body broke off <- the cable was pulled";
 
-/// Streams whose message has not ended, with the bytes that a browser gets after them.
+/// Streams that end before their message does, with the bytes that complete the event under way.
 const BROKEN: [(&str, &str); 8] = [
     ("", ""),
     (": good morning\n\n", ""),
@@ -25,7 +25,7 @@ const BROKEN: [(&str, &str); 8] = [
     ("data: {\"type\":\"start\"}\r\n\r\n", ""),
     ("data: {\"type\":\"start\"}\n\ndata: {\"ty", "\n\n"),
     ("data: {\"type\":\"start\"}\n", "\n\n"),
-    // It only speaks of an end.
+    // The end is only in its text.
     (
         "data: {\"type\":\"text-delta\",\"id\":\"t\",\"delta\":\"{\\\"type\\\":\\\"finish\\\"} [DONE]\"}\n\n",
         "",
@@ -33,8 +33,8 @@ const BROKEN: [(&str, &str); 8] = [
     ("data: {\"type\":\"finish-step\"}\n\nda", "\n\n"),
 ];
 
-/// Streams whose message has ended, with the bytes that a browser gets after them.
-const TOLD: [(&str, &str); 7] = [
+/// Streams whose message has ended, with the bytes that complete the event under way.
+const COMPLETE: [(&str, &str); 7] = [
     ("data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n", ""),
     ("data: {\"type\":\"finish\"}\n\n", ""),
     (
@@ -51,8 +51,8 @@ const TOLD: [(&str, &str); 7] = [
     ("data: {\"type\":\"finish\"}", "\n\n"),
 ];
 
-/// Streams of cancelled runs, with the bytes that a browser gets after them.
-const STOPS: [(&str, &str); 4] = [
+/// Streams of cancelled runs, with the bytes that complete the event under way.
+const CANCELLED: [(&str, &str); 4] = [
     ("data: [DONE]\n\n", ""),
     ("data: {\"type\":\"start\"}\n\ndata: [DONE]\n\n", ""),
     ("data: [DONE]\n", "\n\n"),
@@ -65,7 +65,7 @@ async fn passed(pieces: &[&'static str], is_cut: bool) -> (String, Vec<String>) 
     let body = Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
     let (chats, errors) = logged(chats(&client));
-    let answer = chats.handle(post("Hi")).await;
+    let response = chats.handle(post("Hi")).await;
     for piece in pieces {
         sender.send(Ok(piece)).unwrap();
     }
@@ -73,7 +73,7 @@ async fn passed(pieces: &[&'static str], is_cut: bool) -> (String, Vec<String>) 
         sender.send(Err(Broken)).unwrap();
     }
     drop(sender);
-    let (_, headers, body) = read(answer).await;
+    let (_, headers, body) = read(response).await;
     assert!(!headers.contains_key("content-length"));
     let errors = errors.lock().unwrap().clone();
     (body, errors)
@@ -84,7 +84,7 @@ async fn a_stream_that_ends_before_its_message_is_an_error_in_the_stream() {
     for (came, end) in BROKEN {
         for (is_cut, error) in [(false, UNFINISHED), (true, CUT)] {
             let (body, errors) = passed(&[came], is_cut).await;
-            assert_eq!(body, format!("{came}{end}{SORRY}"), "{is_cut}");
+            assert_eq!(body, format!("{came}{end}{BROKE_OFF}"), "{is_cut}");
             assert_eq!(errors, [error], "{came}");
         }
     }
@@ -92,7 +92,7 @@ async fn a_stream_that_ends_before_its_message_is_an_error_in_the_stream() {
 
 #[tokio::test]
 async fn a_stream_whose_message_has_ended_is_left_as_it_is() {
-    for (came, end) in TOLD {
+    for (came, end) in COMPLETE {
         for is_cut in [false, true] {
             let (body, errors) = passed(&[came], is_cut).await;
             assert_eq!(body, format!("{came}{end}"), "{is_cut}");
@@ -103,10 +103,10 @@ async fn a_stream_whose_message_has_ended_is_left_as_it_is() {
 
 #[tokio::test]
 async fn a_cancellation_a_cut_and_the_end_are_told_apart() {
-    for (came, end) in STOPS {
+    for (came, end) in CANCELLED {
         for is_cut in [false, true] {
             let (body, errors) = passed(&[came], is_cut).await;
-            assert_eq!(body, format!("{came}{end}{STOPPED}"), "{is_cut}");
+            assert_eq!(body, format!("{came}{end}{ABORTED}"), "{is_cut}");
             assert_eq!(errors, [""; 0], "{came}");
         }
     }
@@ -114,12 +114,16 @@ async fn a_cancellation_a_cut_and_the_end_are_told_apart() {
 
 #[tokio::test]
 async fn chunk_boundaries_of_the_transport_make_no_difference() {
-    for (streams, sorry) in [(&BROKEN[..], SORRY), (&TOLD[..], ""), (&STOPS[..], STOPPED)] {
+    for (streams, last) in [
+        (&BROKEN[..], BROKE_OFF),
+        (&COMPLETE[..], ""),
+        (&CANCELLED[..], ABORTED),
+    ] {
         for (came, end) in streams {
             for at in (0..=came.len()).filter(|at| came.is_char_boundary(*at)) {
                 let (body, errors) = passed(&[&came[..at], &came[at..]], false).await;
-                assert_eq!(body, format!("{came}{end}{sorry}"), "at {at}");
-                assert_eq!(errors.is_empty(), sorry != SORRY, "{came} at {at}");
+                assert_eq!(body, format!("{came}{end}{last}"), "at {at}");
+                assert_eq!(errors.is_empty(), last != BROKE_OFF, "{came} at {at}");
             }
         }
     }
@@ -133,11 +137,11 @@ async fn a_declared_content_length_does_not_suppress_the_error() {
         response.headers_mut().insert("content-length", length);
         response
     });
-    let answer = chats(&client).handle(post("Hi")).await;
-    assert!(!answer.headers().contains_key("content-length"));
-    assert_eq!(http_body::Body::size_hint(answer.body()).exact(), None);
-    let (_, _, body) = read(answer).await;
-    assert!(body.ends_with(SORRY), "{body}");
+    let response = chats(&client).handle(post("Hi")).await;
+    assert!(!response.headers().contains_key("content-length"));
+    assert_eq!(http_body::Body::size_hint(response.body()).exact(), None);
+    let (_, _, body) = read(response).await;
+    assert!(body.ends_with(BROKE_OFF), "{body}");
 }
 
 #[tokio::test]
@@ -150,7 +154,7 @@ async fn trailers_do_not_suppress_the_error() {
         ))
     });
     let (_, _, body) = read(chats(&client).handle(post("Hi")).await).await;
-    assert!(body.ends_with(SORRY), "{body}");
+    assert!(body.ends_with(BROKE_OFF), "{body}");
 }
 
 #[tokio::test]
@@ -161,11 +165,11 @@ async fn a_resumed_stream_that_ends_before_its_message_is_an_error_in_the_stream
             _ => stream(came),
         });
         let (chats, errors) = logged(chats(&client));
-        let answer = chats
+        let response = chats
             .handle(request("GET", "/api/chat/chat-1/stream", ""))
             .await;
-        let (_, _, body) = read(answer).await;
-        assert_eq!(body, format!("{came}{end}{SORRY}"));
+        let (_, _, body) = read(response).await;
+        assert_eq!(body, format!("{came}{end}{BROKE_OFF}"));
         assert_eq!(*errors.lock().unwrap(), [UNFINISHED], "{came}");
     }
 }
@@ -175,7 +179,7 @@ async fn the_relay_is_asked_after_a_followed_stream_ends_before_its_message() {
     for (came, _) in BROKEN {
         let (client, _) = relay(move |target| match target {
             "POST /v1/chat/my-agent" => stream(came),
-            _ => crate::support::answer(
+            _ => crate::support::json_response(
                 200,
                 &serde_json::json!({ "id": "th_1", "status": "error", "error": "too much" }),
             ),

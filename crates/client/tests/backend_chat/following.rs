@@ -11,7 +11,7 @@ use twentyfirst_local_relay::{Agent, Fault, LocalRelay};
 
 use crate::observing::observed;
 use crate::support::{
-    answer, connect, events, logged, post, read, relay, request, run, stream, text, threads,
+    connect, events, json_response, logged, post, read, relay, request, run, stream, text, threads,
 };
 
 const STORY: &str =
@@ -56,7 +56,7 @@ async fn a_silent_connection_is_kept_alive() {
     };
     let (client, _) = relay(move |target| match target {
         "GET /v1/sandboxes/sb_1/threads" => threads(&[("th_1", status())]),
-        _ => answer(200, &json!({ "id": "th_1", "status": status() })),
+        _ => json_response(200, &json!({ "id": "th_1", "status": status() })),
     });
     // It is not in the log, so it is waited for.
     let chats = ChatHandler::new(client, async |request: ChatRequest| run(request).await);
@@ -96,7 +96,7 @@ async fn a_run_that_fails_after_a_cut_is_an_error_in_the_stream() {
     let (client, _) = relay(|target| match target {
         "POST /v1/chat/my-agent" => stream("data: {\"type\":\"start\"}\n\n"),
         "GET /v1/sandboxes/sb_1/threads" => threads(&[("th_1", "error")]),
-        _ => answer(
+        _ => json_response(
             200,
             &json!({ "id": "th_1", "status": "error", "error": "out of\nmemory" }),
         ),
@@ -109,7 +109,7 @@ async fn a_run_that_fails_after_a_cut_is_an_error_in_the_stream() {
 async fn a_run_that_is_lost_is_an_error_in_the_stream() {
     let (client, _) = relay(|target| match target {
         "POST /v1/chat/my-agent" => stream("data: {\"type\":\"start\"}\n\n"),
-        _ => answer(404, &json!({ "error": "no such sandbox" })),
+        _ => json_response(404, &json!({ "error": "no such sandbox" })),
     });
     let (chats, errors) = logged(observed(&client).0);
     let (_, _, body) = read(chats.handle(post("Hi")).await).await;

@@ -1,4 +1,4 @@
-//! Guarantees that hold even if everything goes wrong at once.
+//! Guarantees: no answer of another run, no session in debug output, and no panic that ends the process.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,9 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
 
-use crate::support::{answer, channel, chats, post, read, relay, request, run, stream, threads};
+use crate::support::{
+    channel, chats, json_response, post, read, relay, request, run, stream, threads,
+};
 
 #[tokio::test]
 async fn a_run_that_begins_while_another_is_resumed_is_not_passed_on() {
@@ -18,7 +20,7 @@ async fn a_run_that_begins_while_another_is_resumed_is_not_passed_on() {
             1 => threads(&[("th_2", "streaming"), ("th_1", "streaming")]),
             _ => threads(&[("th_2", "streaming"), ("th_1", "completed")]),
         },
-        "GET /v1/sandboxes/sb_1/threads/th_1" => answer(
+        "GET /v1/sandboxes/sb_1/threads/th_1" => json_response(
             200,
             &json!({ "id": "th_1", "status": "completed", "messages": [
                 { "id": "m1", "role": "assistant", "parts": [{ "type": "text", "text": "ours" }] }
@@ -62,9 +64,9 @@ async fn a_panic_of_an_observer_affects_only_its_own_answer() {
         Ok(run.observe(|_| panic!("an observer's own mistake")))
     })
     .without_log();
-    let answer = chats.handle(post("Hi")).await;
+    let response = chats.handle(post("Hi")).await;
     pieces.send(Ok("data: {\"type\":\"start\"}\n\n")).unwrap();
-    let passed = tokio::spawn(async move { answer.into_body().collect().await.is_ok() });
+    let passed = tokio::spawn(async move { response.into_body().collect().await.is_ok() });
     // A second panic while it is dropped would end the whole process, and this test with it.
     assert!(passed.await.is_err());
 }

@@ -10,8 +10,9 @@ use twentyfirst_client::backend::ChatHandler;
 use crate::observing::observed;
 use crate::support::chats;
 
-/// The time for which the relay's connection may stay open after the browser has left.
-const AT_ONCE: Duration = Duration::from_millis(200);
+/// The time for which the relay's connection may stay open after the browser has left: less than the 15 s after which a comment
+/// to the browser would fail.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// A relay whose connections are held by the test.
 async fn relay() -> (TcpListener, AgentClient) {
@@ -23,7 +24,7 @@ async fn relay() -> (TcpListener, AgentClient) {
     (listener, client.unwrap())
 }
 
-/// A web server of axum's.
+/// A web server with axum.
 async fn serve(chats: ChatHandler) -> std::net::SocketAddr {
     let app = axum::Router::new()
         .route_service("/api/chat", chats.clone())
@@ -46,7 +47,7 @@ async fn browser(server: std::net::SocketAddr) -> TcpStream {
     socket
 }
 
-/// Reads until this has come.
+/// Reads until this has arrived.
 async fn read_until(socket: &mut TcpStream, end: &str) -> String {
     let mut read = Vec::new();
     while !read.ends_with(end.as_bytes()) {
@@ -62,7 +63,7 @@ async fn accept(relay: &TcpListener) -> TcpStream {
     socket
 }
 
-/// Begins to answer with a stream.
+/// Begins to respond with a stream.
 async fn begin(socket: &mut TcpStream) {
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -119,15 +120,15 @@ async fn the_browser_reads_what_the_relay_writes_without_delay() {
         head.starts_with("HTTP/1.1 200 OK\r\n") && !head.contains("content-length"),
         "{head}"
     );
+    let mut delays = Vec::new();
     for number in 0..20 {
         let event = format!("data: {{\"type\":\"data-n\",\"data\":{number}}}\n\n");
         let begin = Instant::now();
         send(&mut relays, &event).await;
         read_until(&mut browser, &event).await;
-        assert!(
-            begin.elapsed() < Duration::from_millis(100),
-            "{:?}",
-            begin.elapsed()
-        );
+        delays.push(begin.elapsed());
     }
+    // A buffer or a timer would delay every event, and a busy machine delays only some.
+    delays.sort_unstable();
+    assert!(delays[10] < Duration::from_millis(100), "{delays:?}");
 }

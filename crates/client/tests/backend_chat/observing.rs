@@ -8,7 +8,7 @@ use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Observed};
 use twentyfirst_client::transport::Body;
 use twentyfirst_client::{AgentClient, RunEnd};
 
-use crate::support::{answer, channel, post, read, relay, run, stream};
+use crate::support::{channel, json_response, post, read, relay, run, stream};
 
 const ANSWER: &str = concat!(
     "data: {\"type\":\"start\",\"messageId\":\"msg_1\"}\n\n",
@@ -50,7 +50,7 @@ impl Seen {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
-    /// Waits for the last line, and hands it out.
+    /// Waits for the last line, and returns it.
     pub(crate) async fn last(&self) -> String {
         loop {
             let last = self.0.lock().unwrap().last().cloned();
@@ -92,12 +92,12 @@ async fn an_observer_is_notified_when_the_browser_leaves() {
     let body = Mutex::new(Some(body));
     let (client, log) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
     let (chats, seen) = observed(&client);
-    let mut answer = chats.handle(post("Hi")).await.into_body();
+    let mut response = chats.handle(post("Hi")).await.into_body();
     for event in ANSWER.split_inclusive("\n\n").take(3) {
         pieces.send(Ok(event)).unwrap();
-        answer.frame().await.unwrap().unwrap();
+        response.frame().await.unwrap().unwrap();
     }
-    drop(answer);
+    drop(response);
     assert_eq!(seen.last().await, "left at \"Hello \"");
     assert!(pieces.is_closed(), "the relay's connection is closed");
     assert_eq!(log.take().len(), 1, "nothing was asked beside the run");
@@ -111,7 +111,7 @@ async fn the_relay_is_asked_for_an_end_that_the_stream_does_not_show() {
             stream(Body::from(&ANSWER[..end]))
         }
         // It could not be stored.
-        _ => answer(
+        _ => json_response(
             200,
             &serde_json::json!({ "id": "th_1", "status": "error", "error": "too much" }),
         ),

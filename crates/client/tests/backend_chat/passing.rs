@@ -1,4 +1,4 @@
-//! The relay's answer, byte for byte.
+//! The relay's stream, byte for byte.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use twentyfirst_client::transport::Body;
 
 use crate::support::{Broken, channel, chats, events, logged, post, read, relay, stream};
 
-/// Nothing in it is as our encoder writes it.
+/// Our encoder would write none of it like this.
 const ANSWER: &str = concat!(
     ": good morning\n\n",
     "data:{\"messageId\" : \"msg_1\", \"type\":\"start\", \"later\":true}\r\n\r\n",
@@ -44,7 +44,7 @@ async fn only_listed_headers_are_passed_on() {
             "text/event-stream; charset=utf-8".parse().unwrap(),
         );
         headers.insert("x-vercel-ai-ui-message-stream", "v2".parse().unwrap());
-        // As a proxy may have it on the way.
+        // As if a proxy had removed it.
         headers.remove("x-accel-buffering");
         headers.insert("set-cookie", "relay=1".parse().unwrap());
         headers.insert("x-powered-by", "the relay".parse().unwrap());
@@ -60,7 +60,7 @@ async fn every_piece_is_passed_on_at_once() {
     let (pieces, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
-    let mut answer = chats(&client).handle(post("Hi")).await.into_body();
+    let mut response = chats(&client).handle(post("Hi")).await.into_body();
     for piece in [
         "data: {\"type\":",
         "\"finish\"}\n",
@@ -68,11 +68,11 @@ async fn every_piece_is_passed_on_at_once() {
         "data: [DONE]\n\n",
     ] {
         pieces.send(Ok(piece)).unwrap();
-        let frame = answer.frame().await.unwrap().unwrap();
+        let frame = response.frame().await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), piece);
     }
     drop(pieces);
-    assert!(answer.frame().await.is_none());
+    assert!(response.frame().await.is_none());
 }
 
 #[tokio::test]
@@ -96,10 +96,10 @@ async fn nothing_is_read_before_the_browser_reads() {
     let taken = Arc::new(AtomicUsize::new(0));
     let relays = Arc::clone(&taken);
     let (client, _) = relay(move |_| stream(Body::wrap(Endless(Arc::clone(&relays)))));
-    let mut answer = chats(&client).handle(post("Hi")).await.into_body();
+    let mut response = chats(&client).handle(post("Hi")).await.into_body();
     assert_eq!(taken.load(Ordering::Relaxed), 0);
     for count in 1..10 {
-        answer.frame().await.unwrap().unwrap();
+        response.frame().await.unwrap().unwrap();
         tokio::task::yield_now().await;
         assert_eq!(taken.load(Ordering::Relaxed), count);
     }
@@ -110,10 +110,10 @@ async fn a_connection_that_is_cut_is_an_error_in_the_stream() {
     let (pieces, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
-    let answer = chats(&client).handle(post("Hi")).await;
+    let response = chats(&client).handle(post("Hi")).await;
     pieces.send(Ok("data: {\"type\":\"start\"}\n\n")).unwrap();
     pieces.send(Err(Broken)).unwrap();
-    let (_, _, body) = read(answer).await;
+    let (_, _, body) = read(response).await;
     insta::assert_debug_snapshot!(events(&body));
 }
 
@@ -135,10 +135,10 @@ async fn the_server_sees_why_a_stream_was_cut() {
         let body = std::sync::Mutex::new(Some(body));
         let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
         let (chats, errors) = logged(chats(&client));
-        let answer = chats.handle(post("Hi")).await;
+        let response = chats.handle(post("Hi")).await;
         pieces.send(Ok(piece)).unwrap();
         pieces.send(Err(Broken)).unwrap();
-        let _ = answer.into_body().collect().await;
+        let _ = response.into_body().collect().await;
         assert_eq!(*errors.lock().unwrap(), failures, "after {piece:?}");
     }
 }
@@ -149,10 +149,10 @@ async fn a_browser_that_leaves_is_not_an_error() {
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
     let (chats, errors) = logged(chats(&client));
-    let mut answer = chats.handle(post("Hi")).await.into_body();
+    let mut response = chats.handle(post("Hi")).await.into_body();
     pieces.send(Ok("data: {\"type\":\"start\"}\n\n")).unwrap();
-    answer.frame().await.unwrap().unwrap();
-    drop(answer);
+    response.frame().await.unwrap().unwrap();
+    drop(response);
     assert_eq!(*errors.lock().unwrap(), [""; 0]);
 }
 
@@ -161,11 +161,11 @@ async fn a_cut_after_the_end_of_the_answer_is_not_an_error() {
     let (pieces, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let (client, _) = relay(move |_| stream(body.lock().unwrap().take().unwrap()));
-    let answer = chats(&client).handle(post("Hi")).await;
+    let response = chats(&client).handle(post("Hi")).await;
     pieces
         .send(Ok("data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n"))
         .unwrap();
     pieces.send(Err(Broken)).unwrap();
-    let (_, _, body) = read(answer).await;
+    let (_, _, body) = read(response).await;
     assert_eq!(body, "data: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n");
 }

@@ -79,7 +79,7 @@ async fn the_segment_before_stream_is_the_id() {
 
 #[tokio::test]
 async fn ambiguous_and_missing_ids_are_refused() {
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for method in ["GET", "DELETE"] {
         for path in [
             "/api/chat/%FF/stream",
@@ -89,15 +89,15 @@ async fn ambiguous_and_missing_ids_are_refused() {
             "/api/chat",
             "/api/chat/chat-1/stream//",
         ] {
-            answers.push(format!("{method} {path}: {}", asked(method, path).await));
+            responses.push(format!("{method} {path}: {}", asked(method, path).await));
         }
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }
 
 #[tokio::test]
 async fn a_query_is_decoded_as_by_url_search_params() {
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for query in [
         "sandboxId=a%2Fb+c",
         "x&sandbox%49d=sb_1&sandboxId=sb_2",
@@ -116,7 +116,7 @@ async fn a_query_is_decoded_as_by_url_search_params() {
         });
         let path = format!("/api/threads?{query}");
         let (status, _, body) = read(threads.handle(request("GET", &path, "")).await).await;
-        answers.push(format!("{query}: {} {body}", status.as_u16()));
+        responses.push(format!("{query}: {} {body}", status.as_u16()));
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun, Refusal};
 use twentyfirst_client::{AgentClient, Session};
 
-use crate::support::{answer, chats, post, read, relay, request, stream};
+use crate::support::{chats, json_response, post, read, relay, request, stream};
 
 /// A relay that must not be asked.
 fn nobody() -> AgentClient {
@@ -17,7 +17,7 @@ fn body(trigger: Value, messages: Value) -> String {
     json!({ "id": "chat-1", "messages": messages, "trigger": trigger }).to_string()
 }
 
-/// Status and body of the answer.
+/// Returns the status and the body of the response, with the headers that matter.
 async fn ask(chats: &ChatHandler, method: &str, path: &str, body: String) -> String {
     let (status, headers, text) = read(chats.handle(request(method, path, body)).await).await;
     let mut line = format!("{} {text}", status.as_u16());
@@ -35,7 +35,7 @@ async fn impossible_requests_are_refused() {
     let user = json!({ "role": "user", "parts": [{ "type": "text", "text": "Hi" }] });
     let assistant = json!({ "role": "assistant", "parts": [{ "type": "text", "text": "Hello" }] });
     let silent = json!({ "role": "user", "parts": [] });
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for body in [
         body("regenerate-message".into(), json!([user])),
         body("resume-stream".into(), json!([user])),
@@ -46,15 +46,15 @@ async fn impossible_requests_are_refused() {
         "Hi".to_owned(),
         "x".repeat(10 * 1024 * 1024 + 1),
     ] {
-        answers.push(ask(&chats, "POST", "/api/chat", body).await);
+        responses.push(ask(&chats, "POST", "/api/chat", body).await);
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }
 
 #[tokio::test]
 async fn a_refusal_names_missing_members_and_repeats_no_content() {
     let chats = chats(&nobody());
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for body in [
         r#"{"id":"c1"}"#,
         r#"{"id":"c1","messages":[{"id":"s3cr3t","parts":[]}]}"#,
@@ -65,17 +65,17 @@ async fn a_refusal_names_missing_members_and_repeats_no_content() {
         r#"{"id":"s3cr3t"#,
         "",
     ] {
-        let answer = ask(&chats, "POST", "/api/chat", body.to_owned()).await;
-        assert!(!answer.contains("s3cr3t"), "{answer}");
-        answers.push(answer);
+        let response = ask(&chats, "POST", "/api/chat", body.to_owned()).await;
+        assert!(!response.contains("s3cr3t"), "{response}");
+        responses.push(response);
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }
 
 #[tokio::test]
 async fn unsupported_methods_are_refused() {
     let chats = chats(&nobody());
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for (method, path) in [
         ("GET", "/api/chat"),
         ("DELETE", "/api/chat"),
@@ -85,9 +85,9 @@ async fn unsupported_methods_are_refused() {
         ("OPTIONS", "/api/chat/chat-1/stream"),
         ("GET", "/stream"),
     ] {
-        answers.push(ask(&chats, method, path, String::new()).await);
+        responses.push(ask(&chats, method, path, String::new()).await);
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }
 
 #[tokio::test]
@@ -114,16 +114,16 @@ async fn the_servers_function_decides() {
     let mut send = request("POST", "/api/chat", body.to_string());
     send.headers_mut()
         .insert("cookie", "user=1".parse().unwrap());
-    let mut answers = vec![read(chats.handle(send).await).await.2];
+    let mut responses = vec![read(chats.handle(send).await).await.2];
     for method in ["GET", "DELETE"] {
-        answers.push(ask(&chats, method, "/chats/a%2Fb/stream", String::new()).await);
+        responses.push(ask(&chats, method, "/chats/a%2Fb/stream", String::new()).await);
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }
 
 #[tokio::test]
 async fn refusals_of_the_relay_are_passed_on() {
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for (status, message) in [
         (400, "bad turn"),
         (401, "unknown key an_sk_secret"),
@@ -134,20 +134,20 @@ async fn refusals_of_the_relay_are_passed_on() {
     ] {
         let body = json!({ "error": { "code": "a_code", "message": message } });
         let (client, _) = relay(move |_| {
-            let mut response = answer(status, &body);
+            let mut response = json_response(status, &body);
             let headers = response.headers_mut();
             headers.insert("retry-after", "7".parse().unwrap());
             response
         });
-        let answer = chats(&client).handle(post("Hi")).await;
-        let (status, headers, text) = read(answer).await;
-        answers.push(format!(
+        let response = chats(&client).handle(post("Hi")).await;
+        let (status, headers, text) = read(response).await;
+        responses.push(format!(
             "{} {:?} {text}",
             status.as_u16(),
             headers.get("retry-after")
         ));
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_streaming_thread_and_a_sandbox_of_another_agent_are_conflicts() {
         let (client, log) = relay(move |_| {
             let threads = json!([{ "id": "th_1", "status": "streaming" }]);
             let agent = json!({ "slug": owner });
-            answer(
+            json_response(
                 200,
                 &json!({ "id": "sb_1", "agent": agent, "threads": threads }),
             )
@@ -177,9 +177,9 @@ async fn a_streaming_thread_and_a_sandbox_of_another_agent_are_conflicts() {
 #[tokio::test]
 async fn the_server_learns_the_ids_created_before_a_failure() {
     let (client, _) = relay(|target| match target {
-        "POST /v1/sandboxes" => answer(201, &json!({ "id": "sb_9" })),
-        "POST /v1/sandboxes/sb_9/threads" => answer(201, &json!({ "id": "th_9" })),
-        _ => answer(402, &json!({ "error": "no money" })),
+        "POST /v1/sandboxes" => json_response(201, &json!({ "id": "sb_9" })),
+        "POST /v1/sandboxes/sb_9/threads" => json_response(201, &json!({ "id": "th_9" })),
+        _ => json_response(402, &json!({ "error": "no money" })),
     });
     let errors = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&errors);

@@ -8,7 +8,9 @@ use twentyfirst_client::protocol::threads::ThreadStatus;
 use twentyfirst_client::{AgentClient, Session, StartRun};
 use twentyfirst_local_relay::{Agent, Fault, LocalRelay};
 
-use crate::support::{answer, chats, connect, events, read, relay, request, stream, text, threads};
+use crate::support::{
+    chats, connect, events, json_response, read, relay, request, stream, text, threads,
+};
 
 const RESUME: &str = "/api/chat/chat-1/stream";
 
@@ -20,9 +22,9 @@ fn stop() -> http::Request<twentyfirst_client::transport::Body> {
     request("DELETE", RESUME, "")
 }
 
-/// A relay with a slow agent.
+/// A relay with an agent that takes a second for the story.
 fn slow() -> (LocalRelay, AgentClient) {
-    let agent = Agent::echo().pace(Duration::from_millis(30));
+    let agent = Agent::echo().pace(Duration::from_millis(60));
     let relay = LocalRelay::builder()
         .agent("slow", agent)
         .hold_back(Duration::ZERO)
@@ -96,7 +98,7 @@ async fn a_run_is_resumed_byte_for_byte() {
 
 #[tokio::test]
 async fn a_sandbox_that_is_gone_is_not_found() {
-    let (client, _) = relay(|_| answer(404, &json!({ "error": "no such sandbox" })));
+    let (client, _) = relay(|_| json_response(404, &json!({ "error": "no such sandbox" })));
     let (status, _, body) = read(chats(&client).handle(resume()).await).await;
     assert_eq!(
         (status.as_u16(), body.as_str()),
@@ -112,9 +114,9 @@ async fn a_reload_joins_in_the_middle() {
         run.next_chunk().await.unwrap().unwrap();
     }
     let session = run.run_ref().session();
-    let answer = chats_in(&client, &session).handle(resume()).await;
-    assert_eq!(answer.status().as_u16(), 200);
-    let (_, _, body) = read(answer).await;
+    let response = chats_in(&client, &session).handle(resume()).await;
+    assert_eq!(response.status().as_u16(), 200);
+    let (_, _, body) = read(response).await;
     let events = events(&body);
     assert!(STORY.ends_with(&text(&events)) && !text(&events).is_empty());
     assert_eq!(events.last().unwrap(), "[DONE]");
@@ -143,7 +145,9 @@ async fn the_run_of_another_thread_is_neither_shown_nor_cancelled() {
 
 #[tokio::test]
 async fn a_run_that_is_still_starting_is_waited_for() {
+    let agent = Agent::echo().pace(Duration::from_millis(60));
     let relay = LocalRelay::builder()
+        .agent("echo", agent)
         .fault(Fault::nothing_on_resume().always())
         .start()
         .unwrap();
@@ -175,7 +179,7 @@ async fn delete_cancels_the_run() {
 #[tokio::test]
 async fn delete_cancels_the_run_even_if_the_page_closes_at_once() {
     let agent = Agent::echo()
-        .start_up(Duration::from_millis(300))
+        .start_up(Duration::from_secs(1))
         .pace(Duration::from_secs(1));
     let relay = LocalRelay::builder().agent("slow", agent).start().unwrap();
     let client = connect(&relay);

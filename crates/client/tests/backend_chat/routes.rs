@@ -1,4 +1,4 @@
-//! The documents' other routes.
+//! The other routes of the documents: sandboxes, threads and tokens.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use twentyfirst_client::transport::from_fn;
 use twentyfirst_client::{AgentClient, Error, SandboxId};
 use twentyfirst_local_relay::LocalRelay;
 
-use crate::support::{answer, connect, read, relay, request};
+use crate::support::{connect, json_response, read, relay, request};
 
 #[tokio::test]
 async fn a_page_gets_a_sandbox_and_threads_in_it() {
@@ -89,7 +89,7 @@ async fn the_server_knows_a_sandbox_before_the_page_does() {
 async fn the_server_knows_a_sandbox_even_if_the_browser_has_left() {
     let transport = from_fn(async |_| {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        Ok(answer(201, &json!({ "id": "sb_9" })))
+        Ok(json_response(201, &json!({ "id": "sb_9" })))
     });
     let client = AgentClient::builder()
         .api_key("an_sk_secret")
@@ -107,7 +107,7 @@ async fn the_server_knows_a_sandbox_even_if_the_browser_has_left() {
 
 #[tokio::test]
 async fn a_sandbox_that_cannot_be_stored_is_not_named() {
-    let (client, _) = relay(|_| answer(201, &json!({ "id": "sb_9" })));
+    let (client, _) = relay(|_| json_response(201, &json!({ "id": "sb_9" })));
     let sandboxes = SandboxHandler::new(client, async |_: SandboxRequest| {
         let sandbox = NewSandbox::new(CreateSandbox::new("echo"));
         Ok(sandbox.on_created(async |_| Err(Refusal::internal("the database is full"))))
@@ -121,7 +121,7 @@ async fn a_sandbox_that_cannot_be_stored_is_not_named() {
 
 #[tokio::test]
 async fn the_server_sees_why_the_relay_refused() {
-    let (client, _) = relay(|target| answer(500, &json!({ "error": target })));
+    let (client, _) = relay(|target| json_response(500, &json!({ "error": target })));
     let errors = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&errors);
     let see = move |error: &Error| seen.lock().unwrap().push(error.to_string());
@@ -163,11 +163,11 @@ async fn the_servers_function_decides() {
         } = request.read().await?;
         Err(Refusal::forbidden(format!("{sandbox_id:?} {name:?}")))
     });
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for method in ["POST", "GET"] {
-        let answer = sandboxes.handle(request(method, "/api/sandbox", "")).await;
-        let (status, _, body) = read(answer).await;
-        answers.push(format!("{} {body}", status.as_u16()));
+        let response = sandboxes.handle(request(method, "/api/sandbox", "")).await;
+        let (status, _, body) = read(response).await;
+        responses.push(format!("{} {body}", status.as_u16()));
     }
     for (method, path, body) in [
         ("GET", "/api/threads", ""),
@@ -184,8 +184,8 @@ async fn the_servers_function_decides() {
         ("PUT", "/api/threads", "{}"),
     ] {
         let (status, _, body) = read(threads.handle(request(method, path, body)).await).await;
-        answers.push(format!("{} {body}", status.as_u16()));
+        responses.push(format!("{} {body}", status.as_u16()));
     }
-    insta::assert_debug_snapshot!(answers);
+    insta::assert_debug_snapshot!(responses);
     assert!(log.take().is_empty());
 }

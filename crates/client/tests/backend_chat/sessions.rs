@@ -40,10 +40,10 @@ async fn the_first_message_makes_a_session_and_the_next_continues_it() {
     let sessions = Sessions::default();
     let chats = chats(client.clone(), &sessions);
 
-    let answer = chats.handle(post("Good morning")).await;
+    let response = chats.handle(post("Good morning")).await;
     let session = sessions.lock().unwrap().get("chat-1").cloned();
     let session = session.expect("stored before the first byte");
-    let (_, _, body) = read(answer).await;
+    let (_, _, body) = read(response).await;
     assert_eq!(text(&events(&body)), "Good morning");
 
     let history = json!({ "id": "chat-1", "trigger": "submit-message", "messages": [
@@ -68,15 +68,15 @@ async fn the_first_message_makes_a_session_and_the_next_continues_it() {
 #[tokio::test]
 async fn the_created_ids_are_known_even_if_the_browser_leaves_meanwhile() {
     let relay = LocalRelay::builder()
-        .agent("echo", Agent::echo().start_up(Duration::from_millis(300)))
+        .agent("echo", Agent::echo().start_up(Duration::from_secs(1)))
         .start()
         .unwrap();
     let client = connect(&relay);
     let sessions = Sessions::default();
     let chats = chats(client.clone(), &sessions);
 
-    let answer = chats.handle(post("Good morning"));
-    let waited = tokio::time::timeout(Duration::from_millis(100), answer).await;
+    let response = chats.handle(post("Good morning"));
+    let waited = tokio::time::timeout(Duration::from_millis(100), response).await;
     assert!(waited.is_err(), "it is still starting");
     let session = loop {
         if let Some(session) = sessions.lock().unwrap().get("chat-1") {

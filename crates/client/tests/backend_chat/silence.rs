@@ -8,7 +8,7 @@ use twentyfirst_client::AgentClient;
 use twentyfirst_client::backend::ChatHandler;
 use twentyfirst_client::transport::{Body, from_fn};
 
-use crate::support::{answer, channel, chats, events, post, read, relay, stream};
+use crate::support::{channel, chats, events, json_response, post, read, relay, stream};
 
 const ALIVE: &str = ": keep-alive\n\n";
 
@@ -95,7 +95,7 @@ async fn a_response_that_begins_at_once_is_kept_alive_while_the_run_starts() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_in_a_response_that_has_begun_is_an_error_chunk() {
     let client = slow(|| {
-        answer(
+        json_response(
             402,
             &serde_json::json!({ "error": "budget\u{202e} exceeded" }),
         )

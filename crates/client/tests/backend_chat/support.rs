@@ -26,19 +26,19 @@ impl Log {
     }
 }
 
-/// A client whose requests, by method and path, are answered so.
+/// A client of a relay that responds by this function of the method and the path.
 pub(crate) fn relay(
-    answer: impl Fn(&str) -> Response<Body> + Send + Sync + 'static,
+    respond: impl Fn(&str) -> Response<Body> + Send + Sync + 'static,
 ) -> (AgentClient, Log) {
     let log = Log::default();
-    let (seen, answer) = (log.clone(), Arc::new(answer));
+    let (seen, respond) = (log.clone(), Arc::new(respond));
     let transport = from_fn(move |request: Request<Body>| {
-        let (seen, answer) = (seen.clone(), Arc::clone(&answer));
+        let (seen, respond) = (seen.clone(), Arc::clone(&respond));
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect_up_to(usize::MAX).await?;
             let target = format!("{} {}", head.method, head.uri.path());
-            let response = answer(&target);
+            let response = respond(&target);
             let body = String::from_utf8_lossy(&body);
             let line = format!("{target} {body}").trim_end().to_owned();
             seen.0.lock().unwrap().push(line);
@@ -63,7 +63,7 @@ pub(crate) fn connect(relay: &LocalRelay) -> AgentClient {
         .unwrap()
 }
 
-/// The relay's answer with a stream.
+/// The relay's response with a stream.
 pub(crate) fn stream(body: impl Into<Body>) -> Response<Body> {
     Response::builder()
         .header("content-type", "text/event-stream")
@@ -75,7 +75,7 @@ pub(crate) fn stream(body: impl Into<Body>) -> Response<Body> {
         .unwrap()
 }
 
-pub(crate) fn answer(status: u16, body: &Value) -> Response<Body> {
+pub(crate) fn json_response(status: u16, body: &Value) -> Response<Body> {
     Response::builder()
         .status(status)
         .header("content-type", "application/json")
@@ -87,7 +87,7 @@ pub(crate) fn answer(status: u16, body: &Value) -> Response<Body> {
 pub(crate) fn threads(list: &[(&str, &str)]) -> Response<Body> {
     let threads = list.iter();
     let threads = threads.map(|(id, status)| json!({ "id": id, "name": null, "status": status }));
-    answer(200, &threads.collect())
+    json_response(200, &threads.collect())
 }
 
 /// A session that the server has stored.
@@ -103,7 +103,7 @@ pub(crate) async fn run(request: ChatRequest) -> Result<StartRun, Refusal> {
     Ok(session().run(messages).look_first(false))
 }
 
-/// A handler for everybody, which passes the relay's streams on as they are.
+/// A handler for everybody, which passes the relay's streams on unchanged.
 pub(crate) fn chats(client: &AgentClient) -> ChatHandler {
     ChatHandler::new(client.clone(), async |request: ChatRequest| {
         run(request).await
@@ -144,7 +144,7 @@ pub(crate) fn request(method: &str, path: &str, body: impl Into<Body>) -> Reques
         .unwrap()
 }
 
-/// A whole answer.
+/// Reads a whole response.
 pub(crate) async fn read(response: Response<Body>) -> (StatusCode, HeaderMap, String) {
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();

@@ -1,4 +1,4 @@
-//! nginx as it is configured by default, but for a limit of 5 s on silence.
+//! nginx with its defaults, except for a limit of 5 s on silence.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one before this server, on loopback, in a folder of its own; `None` if there is none to start.
+    /// Starts nginx in front of this server, on loopback, in a folder of its own. `None` if nginx is not installed.
     fn start(server: SocketAddr) -> Option<Self> {
         let program = std::env::var_os("NGINX").unwrap_or_else(|| "nginx".into());
         let quiet = |command: &mut Command| command.stderr(Stdio::null()).status();
@@ -25,7 +25,7 @@ impl Nginx {
             eprintln!("skipped: there is no nginx (Debian: apt-get install nginx)");
             return None;
         }
-        // Most likely it is also free in a moment.
+        // The port stays free until nginx takes it, unless another process is quicker.
         let address = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -69,7 +69,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Asked for an end, it ends its worker too.
+        // Unlike a kill, this also ends its worker.
         let id = self.child.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).status();
         let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! A chat server whose agent is silent for long, and a browser that notes when what came.
+//! A chat server whose agent is silent for long, and a browser that measures the gaps in what it gets.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 /// The interval of the comments that a browser gets meanwhile.
 const ALIVE: Duration = Duration::from_secs(2);
 
-/// Longer than nothing may come for.
+/// The limit of the layers and of nginx for silence: longer than the interval of the comments, and much shorter than the agent's
+/// silence.
 pub(crate) const GAP: Duration = Duration::from_secs(5);
 
 /// A relay whose agent says `silence` and, unless it is asked for `short` words, much later `broken`.
@@ -64,7 +65,7 @@ pub(crate) fn body(chat: &str, text: &str) -> String {
     .to_string()
 }
 
-/// A response, and the longest time in which nothing of it came.
+/// A response, and the longest time for which nothing of it arrived.
 pub(crate) struct Heard {
     pub(crate) text: String,
     pub(crate) longest_gap: Duration,
@@ -95,7 +96,7 @@ pub(crate) async fn post(address: SocketAddr, chat: &str, text: &str) -> Heard {
 }
 
 impl Heard {
-    /// It came as it was said: whole, not compressed, and never later than this.
+    /// Asserts that the response arrived whole, uncompressed, and without a gap that is too long.
     pub(crate) fn assert_whole(&self) {
         let Self { text, longest_gap } = self;
         assert!(text.starts_with("HTTP/1.1 200"), "{text}");

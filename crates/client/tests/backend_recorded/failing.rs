@@ -108,7 +108,7 @@ async fn a_turn_of_a_newer_version_blocks_no_chat() {
     let (chats, errors) = logged(chats(&client, &session).run_log(log.clone()));
     let mut first = Reading::new(chats.handle(post(STORY)).await);
     first.until("upon").await;
-    // The newer instance knows what it has written, and this one what it has said.
+    // The entry of the newer version stays, and this instance replays its own answer.
     let second = whole(chats.handle(resume()).await).await;
     assert_eq!(first.whole().await, second);
     assert_eq!(text(&second), STORY);

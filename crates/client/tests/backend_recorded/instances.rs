@@ -1,6 +1,6 @@
 //! Several instances with one store.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twentyfirst_client::run_log::MemoryLog;
 
@@ -9,7 +9,7 @@ use crate::support::{
     text, two, whole,
 };
 
-const PACE: Duration = Duration::from_millis(30);
+const PACE: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn another_instance_replays_from_the_start() {
@@ -34,13 +34,20 @@ async fn another_instance_stops_the_run() {
 
 #[tokio::test]
 async fn a_deploy_hands_over_at_once() {
-    let Two { one, other, .. } = &two(PACE).await;
+    // The answer takes more than 5 s.
+    let Two { one, other, .. } = &two(Duration::from_millis(300)).await;
     let mut first = Reading::new(one.handle(post(STORY)).await);
-    first.until("upon").await;
+    first.until("Once").await;
     let second = Reading::new(other.handle(resume()).await);
-    one.drain(Duration::from_secs(30)).await;
+    let begun = Instant::now();
+    assert_eq!(one.drain(Duration::from_secs(30)).await, 0);
+    let drained = begun.elapsed();
+    assert!(drained < Duration::from_secs(4), "{drained:?}");
     let second = second.whole().await;
     assert_eq!(text(&second), STORY);
+    // A run that was not released is taken over after 15 s of silence.
+    let taken_over = begun.elapsed();
+    assert!(taken_over < Duration::from_secs(15), "{taken_over:?}");
     // Who was connected to the old instance reads on there.
     assert_eq!(first.whole().await, second);
 }

@@ -1,4 +1,4 @@
-//! A store that comes back: the last message counts, though the store knows of the one before it only.
+//! A store that comes back: the last message counts, although the store knows only the one before it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use twentyfirst_client::backend::ChatHandler;
 use crate::store::{Fault, Store};
 use crate::support::{Reading, STORY, Two, kinds, post, resume, text, two_over, whole};
 
-/// Resumes until the first answer is not shown any more: what is shown in its place.
+/// Resumes until the first answer is no longer shown, and returns the text that is shown instead, if any.
 async fn resume_past(chats: &ChatHandler, first: &str) -> Option<String> {
     let begun = Instant::now();
     loop {
@@ -38,10 +38,10 @@ async fn after_an_outage_an_older_answer_is_not_shown_again() {
     store.set(Fault::Down);
     let second = whole(one.handle(post(STORY)).await).await;
     store.set(Fault::None);
-    // This instance knows at once, and goes on knowing.
+    // This instance shows the last answer at once, and again.
     for _ in 0..2 {
         assert_eq!(whole(one.handle(resume()).await).await, second);
-        // The other has nothing to show of it: its page has the stored messages.
+        // The other instance has no log of it: its page has the stored messages.
         assert_eq!(resume_past(other, "Well?").await, None);
     }
     // The next one counts everywhere.
@@ -81,6 +81,7 @@ async fn a_later_message_wins_over_one_that_the_store_missed() {
     store.set(Fault::None);
     let second = whole(one.handle(post(STORY)).await).await;
     assert_eq!(text(&second), STORY);
+    // Time enough for the first message to try again to become the last turn.
     tokio::time::sleep(Duration::from_millis(600)).await;
     for chats in [one, other] {
         assert_eq!(whole(chats.handle(resume()).await).await, second);

@@ -9,7 +9,7 @@ use crate::support::{
     resume, resume_behind, text, watched, whole,
 };
 
-const PACE: Duration = Duration::from_millis(30);
+const PACE: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn a_reload_in_the_middle_replays_from_the_start_with_the_same_ids() {
@@ -212,7 +212,7 @@ async fn a_run_is_found_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_second_message_waits_for_the_first_answer() {
+async fn a_second_message_is_refused_until_the_first_answer_has_ended() {
     let relay = relay(PACE);
     let client = connect(&relay);
     let chats = chats(&client, &conversation(&client).await);
@@ -234,7 +234,7 @@ async fn nobody_sees_the_answer_of_another_conversation() {
     let ours = chats(&client, &conversation(&client).await).run_log(log.clone());
     let theirs = chats(&client, &elsewhere()).run_log(log);
     whole(ours.handle(post(STORY)).await).await;
-    // The relay knows no such sandbox.
+    // It gets the response of the relay, which knows no such sandbox.
     assert_eq!(
         theirs.handle(resume()).await.status(),
         StatusCode::NOT_FOUND

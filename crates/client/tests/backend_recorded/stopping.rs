@@ -35,14 +35,17 @@ async fn a_run_is_cancelled_while_it_starts_and_its_end_has_the_id_of_the_questi
     let agent = Agent::echo().pace(PACE).start_up(PACE * 10);
     let relay = LocalRelay::builder().agent("echo", agent).start().unwrap();
     let client = connect(&relay);
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut ends) = tokio::sync::mpsc::unbounded_channel();
     let chats = chats(&client, &conversation(&client).await);
     let chats = chats.on_end(move |ended| {
-        let told = tell.send(ended);
-        async move { told }
+        let sent = sender.send(ended);
+        async move { sent }
     });
     let stopping = async {
-        tokio::time::sleep(PACE * 4).await;
+        // The turn is taken before the run is started.
+        while chats.open_turns("user-1", "chat-1").await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         status(chats.handle(stop()).await).await
     };
     let (response, stopped) = tokio::join!(chats.handle(post(STORY)), stopping);
@@ -52,7 +55,7 @@ async fn a_run_is_cancelled_while_it_starts_and_its_end_has_the_id_of_the_questi
     let kinds = kinds(&events);
     assert_eq!(kinds[kinds.len() - 3..], ["abort", "finish", "[DONE]"]);
 
-    let ended = told.recv().await.unwrap();
+    let ended = ends.recv().await.unwrap();
     assert_eq!(ended.outcome.end.as_str(), "cancelled");
     assert_eq!(ended.message.text(), text(&events));
     let question = ended.run.unwrap().user_message_id.unwrap();

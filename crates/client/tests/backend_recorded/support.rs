@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use twentyfirst_client::backend::{ChatHandler, ChatRequest, ChatRun};
-use twentyfirst_client::run_log::{MemoryLog, RunLog};
+use twentyfirst_client::protocol::run_log::{Claim, Entry, Logged, Turn};
+use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 use twentyfirst_client::transport::{Body, HttpTransport, Transport as _, from_fn};
 use twentyfirst_client::{AgentClient, AgentClientBuilder, SandboxId, Session, ThreadId};
 use twentyfirst_local_relay::{Agent, LocalRelay};
@@ -17,7 +18,7 @@ use twentyfirst_local_relay::{Agent, LocalRelay};
 pub(crate) const STORY: &str =
     "Once upon a time an agent worked in a sandbox far away and was not heard of for a while";
 
-/// Longer than any answer takes, with a take-over in it.
+/// Longer than any answer takes, even with a take-over.
 const LONGEST: Duration = Duration::from_secs(40);
 
 /// A relay whose agent says what it is asked, at this pace.
@@ -79,18 +80,18 @@ pub(crate) fn chats(client: &AgentClient, session: &Session) -> ChatHandler {
     chats_with(client, session, |run| run)
 }
 
-/// A handler like [`chats`], with something more said of each run.
+/// A handler like [`chats`] whose runs pass through `with`.
 pub(crate) fn chats_with(
     client: &AgentClient,
     session: &Session,
-    more: impl Fn(ChatRun) -> ChatRun + Send + Sync + 'static,
+    with: impl Fn(ChatRun) -> ChatRun + Send + Sync + 'static,
 ) -> ChatHandler {
-    let (session, more) = (session.clone(), Arc::new(more));
+    let (session, with) = (session.clone(), Arc::new(with));
     ChatHandler::new(client.clone(), move |request: ChatRequest| {
-        let (session, more) = (session.clone(), Arc::clone(&more));
+        let (session, with) = (session.clone(), Arc::clone(&with));
         async move {
             let run = session.run(request.read().await?.messages);
-            Ok(more(ChatRun::new(run).owner("user-1")))
+            Ok(with(ChatRun::new(run).owner("user-1")))
         }
     })
 }
@@ -189,7 +190,7 @@ impl Reading {
         }
     }
 
-    /// Reads until this text has come.
+    /// Reads until this text has arrived.
     pub(crate) async fn until(&mut self, word: &str) {
         while !text(&events(&self.text)).contains(word) {
             let frame = timeout(LONGEST, self.body.frame()).await;
@@ -199,7 +200,7 @@ impl Reading {
         }
     }
 
-    /// The bytes that were read.
+    /// Returns the events that were read.
     pub(crate) fn so_far(&self) -> Vec<Event> {
         events(&self.text)
     }
@@ -234,7 +235,7 @@ fn events(text: &str) -> Vec<Event> {
         .collect()
 }
 
-/// All text of an answer.
+/// Returns all text of an answer.
 pub(crate) fn text(events: &[Event]) -> String {
     let deltas = events
         .iter()
@@ -244,7 +245,7 @@ pub(crate) fn text(events: &[Event]) -> String {
         .collect()
 }
 
-/// The ids of those events that have one.
+/// Returns the ids of those events that have one.
 pub(crate) fn ids(events: &[Event]) -> Vec<&str> {
     let ids = events.iter().filter_map(|event| event.id.as_deref());
     ids.collect()
@@ -257,9 +258,27 @@ pub(crate) fn kinds(events: &[Event]) -> Vec<&str> {
         .collect()
 }
 
-/// The conversation under other ids.
+/// A conversation that the relay does not know.
 pub(crate) fn elsewhere() -> Session {
     Session::new("echo")
         .sandbox_id(SandboxId::new("sb_other").unwrap())
         .thread_id(ThreadId::new("th_other").unwrap())
+}
+
+/// Writes the log of a run that another server has claimed, as the current turn of the only chat.
+pub(crate) async fn of_another_server(log: &MemoryLog, entries: impl IntoIterator<Item = Entry>) {
+    let keep = Keep::existing(Duration::from_secs(60)).or_create();
+    let claim = Position::START.next_claim();
+    let turn = Logged::new(0, Entry::Turn(Turn::new("run-1"))).encode();
+    let chat = LogId::chat("user-1", "chat-1");
+    log.append(&chat, claim, turn, keep).await.unwrap();
+    let (mut at, mut chunks) = (claim, 0);
+    let claim = Entry::Claim(Claim::new("other", "user-1", "chat-1"));
+    for entry in std::iter::once(claim).chain(entries) {
+        let logged = Logged::new(chunks, entry);
+        log.append(&LogId::run("run-1"), at, logged.encode(), keep)
+            .await
+            .unwrap();
+        (at, chunks) = (at.next(), logged.chunks_after());
+    }
 }

@@ -1,6 +1,6 @@
-//! Messages that come while the chat is answering: they wait, or interrupt.
+//! Messages that arrive while the chat is answering: they wait, or interrupt.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response, StatusCode};
 use twentyfirst_client::backend::{ChatHandler, TurnOrder};
@@ -15,7 +15,7 @@ use crate::support::{
     runtime, text, watched, whole,
 };
 
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(50);
 
 fn ordered(client: &AgentClient, session: &Session, order: TurnOrder) -> ChatHandler {
     chats_with(client, session, move |run| run.turn_order(order))
@@ -67,7 +67,7 @@ async fn a_message_waits_for_its_turn_and_the_page_sees_that_it_does() {
             (true, "And in the end?".to_owned())
         ]
     );
-    // A page that is loaded now sees the answer that is given.
+    // A page that is loaded now sees the answer that is being given.
     let reloaded = whole(chats.handle(resume()).await).await;
     assert_eq!(reloaded, first.whole().await);
     assert_eq!(text(&reloaded), STORY);
@@ -103,7 +103,7 @@ async fn the_queue_has_a_limit_and_a_message_can_be_withdrawn() {
     assert_eq!(chats.handle(of_run("DELETE", &id)).await.status(), 200);
     let second = whole(second).await;
     assert_eq!(kinds(&second), ["data-queued", "abort", "finish", "[DONE]"]);
-    // Which does not touch the one that is answered.
+    // The answer under way is not affected.
     assert_eq!(text(&first.whole().await), STORY);
     let third = whole(chats.handle(post("And in the end?")).await).await;
     assert_eq!(kinds(&third)[0], "start");
@@ -126,7 +126,7 @@ async fn an_interruption_cancels_the_answer_and_repeats_its_question() {
         kinds(&first)[kinds(&first).len() - 3..],
         ["abort", "finish", "[DONE]"]
     );
-    // The relay has put them together.
+    // The relay has joined both questions.
     let both = format!("{STORY}\nShorter!");
     assert_eq!(text(&second), both);
     let stored = stored(&client, &session).await;
@@ -192,17 +192,21 @@ fn another_instance_starts_waiting_messages_when_one_has_died() {
 
 #[tokio::test]
 async fn a_deploy_hands_over_waiting_messages() {
-    let relay = relay(PACE);
+    // The first answer takes more than 5 s.
+    let relay = relay(Duration::from_millis(300));
     let client = connect(&relay);
     let session = conversation(&client).await;
     let log = log();
     let chats = || ordered(&client, &session, TurnOrder::enqueue()).run_log(log.clone());
     let (one, other) = (chats(), chats());
     let mut first = Reading::new(one.handle(post(STORY)).await);
-    first.until("upon").await;
+    first.until("Once").await;
     let second = one.handle(post("And then?")).await;
     let elsewhere = other.handle(of_run("GET", &run_id(&second))).await;
-    one.drain(Duration::from_secs(30)).await;
+    let begun = Instant::now();
+    assert_eq!(one.drain(Duration::from_secs(30)).await, 0);
+    let drained = begun.elapsed();
+    assert!(drained < Duration::from_secs(4), "{drained:?}");
     let elsewhere = whole(elsewhere).await;
     assert_eq!(text(&elsewhere), "And then?");
     assert_eq!(whole(second).await, elsewhere);
@@ -221,7 +225,7 @@ async fn waiting_messages_survive_an_outage_of_the_store() {
     let second = Reading::new(chats.handle(post("And then?")).await);
     store.set(Fault::Down);
     assert_eq!(text(&first.whole().await), STORY);
-    // Longer than a waiting message is patient.
+    // Longer than the 5 s for which a recorder is patient with its store.
     tokio::time::sleep(Duration::from_secs(12)).await;
     store.set(Fault::None);
     let second = second.whole().await;

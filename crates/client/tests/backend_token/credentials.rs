@@ -41,15 +41,15 @@ impl Count {
     }
 }
 
-/// A client whose n-th token, counted from 1, is `source(n)` after 100 ms, with a relay that answers with `answer`.
+/// A client whose n-th token, counted from 1, is `source(n)` after 100 ms, with a relay that responds by `respond`.
 fn client<E>(
     source: impl Fn(usize) -> Result<Token, E> + Send + Sync + 'static,
-    answer: impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
+    respond: impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
 ) -> (AgentClient, Log, Count)
 where
     E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
 {
-    let (transport, log) = relay(answer);
+    let (transport, log) = relay(respond);
     let count = Count::default();
     let counter = count.clone();
     let client = AgentClient::builder()
@@ -66,12 +66,12 @@ where
     (client.unwrap(), log, count)
 }
 
-/// A source that never fails: `token-1`, `token-2`, each valid for so long.
+/// A source that never fails: `token-1`, `token-2`, …, each valid for this time.
 fn valid_for(seconds: u64) -> impl Fn(usize) -> Result<Token, String> + Send + Sync {
     move |n| Ok(token(&format!("token-{n}"), seconds))
 }
 
-/// A relay that takes these tokens and no others.
+/// A relay that accepts only these tokens.
 fn taking(
     tokens: &'static [&'static str],
 ) -> impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync {
@@ -219,7 +219,7 @@ async fn fetching_stops_when_nobody_waits_for_the_token() {
 async fn a_rejected_token_is_replaced_once_and_the_call_repeated_once() {
     let (client, relay, count) = client(valid_for(3600), taking(&["token-2"]));
     let output = client.sandboxes().exec(sandbox(), "make").await;
-    // The relay of this test answers to everything alike, and not as it would to a command.
+    // The relay of this test responds to everything in the same way, and not as to a command.
     assert!(output.unwrap_err().invalid_response().is_some());
     let sent = relay.take();
     let bearers: Vec<_> = sent.iter().map(Sent::bearer).collect();
@@ -290,7 +290,7 @@ async fn an_upload_is_not_repeated_but_its_rejected_token_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_late_rejection_does_not_drop_a_newer_token() {
     let (client, relay, count) = client(valid_for(3600), taking(&["token-2"]));
-    // Both have the first token, and the second of them hears of its rejection when it has been replaced already.
+    // Both have the first token. The upload learns of its rejection when the token has been replaced already.
     let late = {
         let client = client.clone();
         let write = WriteStream::new(sandbox(), "a.txt");
@@ -357,10 +357,10 @@ async fn a_run_is_started_once_with_the_second_token() {
         let stream = "data: {\"type\":\"start\"}\n\ndata: {\"type\":\"text-start\",\"id\":\"1\"}\n\n\
                       data: {\"type\":\"text-delta\",\"id\":\"1\",\"delta\":\"Hi\"}\n\n\
                       data: {\"type\":\"text-end\",\"id\":\"1\"}\n\ndata: {\"type\":\"finish\"}\n\ndata: [DONE]\n\n";
-        let mut answer = Response::new(Body::from(stream));
+        let mut response = Response::new(Body::from(stream));
         let kind = "text/event-stream".parse().unwrap();
-        answer.headers_mut().insert("content-type", kind);
-        Ok(answer)
+        response.headers_mut().insert("content-type", kind);
+        Ok(response)
     });
     let run = StartRun::new("my-agent", "Hello")
         .sandbox_id(sandbox())

@@ -40,10 +40,10 @@ async fn text(response: Response<Body>) -> (u16, String) {
 async fn a_browser_gets_a_token_as_from_the_published_handler() {
     let (client, relay) = giving_tokens();
     let body = r#"{"agent":"my-agent","userId":"user_123"}"#;
-    let answer = for_anyone(client).handle(post(body)).await;
-    assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
-    assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
-    assert_eq!(text(answer).await, (200, TOKEN.to_owned()));
+    let response = for_anyone(client).handle(post(body)).await;
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+    assert_eq!(text(response).await, (200, TOKEN.to_owned()));
 
     let sent = relay.take();
     assert_eq!(sent[0].bearer(), KEY);
@@ -69,8 +69,8 @@ async fn only_an_empty_body_means_an_empty_object() {
         deep.as_bytes(),
     ];
     for body in bodies {
-        let answer = handler.handle(post(body.to_vec())).await;
-        assert_eq!(answer.status(), 200, "{body:?}");
+        let response = handler.handle(post(body.to_vec())).await;
+        assert_eq!(response.status(), 200, "{body:?}");
         let sent = relay.lines();
         assert_eq!(
             sent,
@@ -96,8 +96,8 @@ async fn bodies_are_decoded_as_by_browsers() {
         r#"{"\u0061gent":"a"}"#,
         &deep,
     ] {
-        let answer = handler.handle(post(body.to_owned())).await;
-        assert_eq!(answer.status(), 200, "{body}");
+        let response = handler.handle(post(body.to_owned())).await;
+        assert_eq!(response.status(), 200, "{body}");
         assert_eq!(
             relay.lines(),
             [r#"POST https://relay.an.dev/v1/tokens {"agents":["a"],"expiresIn":"1h"}"#],
@@ -136,9 +136,9 @@ async fn an_unreadable_body_does_not_become_a_token_for_all_agents() {
             "the body has a forbidden key: `__proto__`, or `prototype` within `constructor`",
         ),
     ] {
-        let answer = text(handler.handle(post(body.to_vec())).await).await;
+        let response = text(handler.handle(post(body.to_vec())).await).await;
         assert_eq!(
-            answer,
+            response,
             (400, format!(r#"{{"error":"{message}"}}"#)),
             "{body:?}"
         );
@@ -156,8 +156,8 @@ async fn an_agent_that_is_not_a_string_does_not_become_a_token_for_all_agents() 
         (r#"{"agent":"my-agent","userId":{"id":1}}"#, "userId"),
     ] {
         let message = format!(r#"{{"error":"`{name}` is not a string"}}"#);
-        let answer = text(handler.handle(post(body)).await).await;
-        assert_eq!(answer, (400, message), "{body}");
+        let response = text(handler.handle(post(body)).await).await;
+        assert_eq!(response, (400, message), "{body}");
     }
     assert!(relay.lines().is_empty());
 }
@@ -165,7 +165,7 @@ async fn an_agent_that_is_not_a_string_does_not_become_a_token_for_all_agents() 
 #[derive(Clone)]
 struct User(&'static str);
 
-/// Tokens for who is signed in, for one agent.
+/// Issues tokens for one agent to users who are signed in.
 fn for_users(client: AgentClient) -> TokenHandler {
     TokenHandler::new(client, async |request: TokenRequest| {
         let Some(User(id)) = request.head.extensions.get().cloned() else {
@@ -183,8 +183,8 @@ async fn the_server_decides_who_the_user_is() {
     let (client, relay) = giving_tokens();
     let mut request = post(r#"{"agent":"support","userId":"the-admin"}"#);
     request.extensions_mut().insert(User("user_7"));
-    let answer = for_users(client).handle(request).await;
-    assert_eq!(text(answer).await, (200, TOKEN.to_owned()));
+    let response = for_users(client).handle(request).await;
+    assert_eq!(text(response).await, (200, TOKEN.to_owned()));
     assert_eq!(
         relay.lines(),
         [
@@ -197,10 +197,10 @@ async fn the_server_decides_who_the_user_is() {
 async fn a_refusal_is_sent_without_asking_the_relay() {
     let (client, relay) = giving_tokens();
     let handler = for_users(client);
-    let answer = handler.handle(post(r#"{"userId":"user_7"}"#)).await;
-    assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
+    let response = handler.handle(post(r#"{"userId":"user_7"}"#)).await;
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
     let refused = (401, r#"{"error":"please sign in"}"#.to_owned());
-    assert_eq!(text(answer).await, refused);
+    assert_eq!(text(response).await, refused);
 
     let mut request = post(r#"{"agent":"billing"}"#);
     request.extensions_mut().insert(User("user_7"));
@@ -262,9 +262,9 @@ async fn other_methods_get_the_allowed_ones() {
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
         let mut request = post("{}");
         *request.method_mut() = method;
-        let answer = handler.handle(request).await;
-        assert_eq!(answer.headers()[ALLOW], "OPTIONS, POST");
-        let (status, body) = text(answer).await;
+        let response = handler.handle(request).await;
+        assert_eq!(response.headers()[ALLOW], "OPTIONS, POST");
+        let (status, body) = text(response).await;
         assert_eq!(
             (status, &*body),
             (405, r#"{"error":"this route accepts OPTIONS, POST"}"#)
@@ -272,9 +272,9 @@ async fn other_methods_get_the_allowed_ones() {
     }
     let mut request = post("");
     *request.method_mut() = Method::OPTIONS;
-    let answer = handler.handle(request).await;
-    assert_eq!(answer.headers()[ALLOW], "OPTIONS, POST");
-    assert_eq!(text(answer).await, (204, String::new()));
+    let response = handler.handle(request).await;
+    assert_eq!(response.headers()[ALLOW], "OPTIONS, POST");
+    assert_eq!(text(response).await, (204, String::new()));
     assert!(relay.lines().is_empty());
 }
 
@@ -282,9 +282,9 @@ async fn other_methods_get_the_allowed_ones() {
 async fn an_endless_body_is_read_only_up_to_its_limit() {
     let (client, relay) = giving_tokens();
     let handler = for_anyone(client);
-    let answer = handler.handle(post(vec![b' '; 10 * 1024 * 1024 + 1])).await;
+    let response = handler.handle(post(vec![b' '; 10 * 1024 * 1024 + 1])).await;
     let refused = r#"{"error":"the body is longer than 10485760 bytes"}"#;
-    assert_eq!(text(answer).await, (413, refused.to_owned()));
+    assert_eq!(text(response).await, (413, refused.to_owned()));
 
     struct Endless;
     impl http_body::Body for Endless {
@@ -299,14 +299,14 @@ async fn an_endless_body_is_read_only_up_to_its_limit() {
             std::task::Poll::Ready(Some(Ok(frame)))
         }
     }
-    let answer = handler.handle(post(Body::wrap(Endless))).await;
-    assert_eq!(answer.status(), 413);
+    let response = handler.handle(post(Body::wrap(Endless))).await;
+    assert_eq!(response.status(), 413);
     assert!(relay.lines().is_empty());
 
     let mut longest = vec![b' '; 10 * 1024 * 1024];
     longest[..2].copy_from_slice(b"{}");
-    let answer = handler.handle(post(longest)).await;
-    assert_eq!(answer.status(), 200);
+    let response = handler.handle(post(longest)).await;
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,17 +315,17 @@ async fn a_body_that_is_cut_off_is_refused() {
     let broken = Full::new(Bytes::from("{")).map_err(|never| match never {});
     let broken = BoxBody::new(broken).with_trailers(async { Some(Err(Error::new("reset"))) });
     let request = Request::post("/").body(broken).unwrap();
-    let answer = for_anyone(client).handle(request).await;
+    let response = for_anyone(client).handle(request).await;
     let refused = r#"{"error":"the body was cut off"}"#;
-    assert_eq!(text(answer).await, (400, refused.to_owned()));
+    assert_eq!(text(response).await, (400, refused.to_owned()));
     assert!(relay.lines().is_empty());
 }
 
 /// Returns the response to the browser for this response of the relay.
 async fn told(
-    answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
+    respond: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> (u16, String) {
-    let (client, _) = server(answer);
+    let (client, _) = server(respond);
     let once = client.options().retry(RetryPolicy::never());
     let handler = for_anyone(client.with_options(once));
     text(handler.handle(post("{}")).await).await
@@ -368,8 +368,8 @@ async fn it_is_a_service_of_tower_for_any_body() {
     let request = Request::post("/")
         .body(Full::new(Bytes::from("{}")))
         .unwrap();
-    let answer = handler.clone().oneshot(request).await;
-    assert_eq!(text(answer.unwrap()).await, (200, TOKEN.to_owned()));
+    let response = handler.clone().oneshot(request).await;
+    assert_eq!(text(response.unwrap()).await, (200, TOKEN.to_owned()));
     assert_eq!(format!("{handler:?}"), "TokenHandler { .. }");
 
     fn takes_what_routers_want<S>(_: S)

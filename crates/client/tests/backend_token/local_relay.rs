@@ -1,4 +1,4 @@
-//! Tokens against the local relay: what it takes and what it refuses.
+//! Tokens with the local relay: what it accepts and what it refuses.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn with_token(relay: &LocalRelay, token: &str) -> AgentClient {
     builder(relay).api_key(token).build().unwrap()
 }
 
-/// The readable claims of a token.
+/// Returns the claims of a token, without checking its signature.
 fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
@@ -39,13 +39,16 @@ async fn ask(handler: &TokenHandler, body: &'static str) -> Token {
     let request = Request::post("/api/agent/token")
         .body(Body::from(body))
         .unwrap();
-    let answer = handler.handle(request).await;
-    assert_eq!(answer.status(), 200);
-    let body = answer.into_body().collect_up_to(Body::DEFAULT_LIMIT).await;
+    let response = handler.handle(request).await;
+    assert_eq!(response.status(), 200);
+    let body = response
+        .into_body()
+        .collect_up_to(Body::DEFAULT_LIMIT)
+        .await;
     serde_json::from_slice(&body.unwrap()).unwrap()
 }
 
-/// The status and the message with which a token is refused.
+/// Returns the status and the message with which a token is refused.
 async fn refused(relay: &LocalRelay, token: &str) -> (u16, String) {
     let error = with_token(relay, token)
         .sandboxes()
@@ -133,7 +136,7 @@ async fn forged_foreign_and_expired_tokens_are_refused() {
     assert_eq!(refused(&relay, token).await, invalid);
 }
 
-/// A desktop program: its tokens are of a web server, the rest is of the relay.
+/// A desktop program, which gets its tokens from a web server and sends everything else to the relay.
 fn desktop(relay: &LocalRelay, handler: TokenHandler) -> AgentClient {
     let http = HttpTransport::new().unwrap();
     let transport = from_fn(move |request: Request<Body>| {
@@ -164,7 +167,7 @@ async fn a_desktop_program_talks_to_the_relay_as_a_browser_does() {
     let handler = TokenHandler::for_anyone(server(&relay), "2s".parse().unwrap());
     let client = desktop(&relay, handler);
     assert_eq!(list(&client, "echo one").await.unwrap(), "one\n");
-    // The first token is over by now.
+    // The first token has expired by now.
     tokio::time::sleep(Duration::from_millis(2_200)).await;
     assert_eq!(list(&client, "echo two").await.unwrap(), "two\n");
 }

@@ -10,15 +10,15 @@ use twentyfirst_client::{CallOptions, RetryPolicy, SandboxId};
 use crate::support::{KEY, Sent, json, server};
 
 async fn refusal(
-    answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
+    respond: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> Refusal {
-    Refusal::from(failure(answer).await)
+    Refusal::from(failure(respond).await)
 }
 
 async fn failure(
-    answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
+    respond: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> twentyfirst_client::Error {
-    let (client, _) = server(answer);
+    let (client, _) = server(respond);
     let once = CallOptions::new()
         .retry(RetryPolicy::never())
         .deadline(Duration::from_secs(5));
@@ -143,15 +143,15 @@ async fn transport_failures_are_reported_without_their_causes() {
 #[tokio::test(start_paused = true)]
 async fn the_key_is_masked_and_retry_after_is_passed_on() {
     let refusal = refusal(|sent| {
-        let mut answer = json(429, format!(r#"{{"error":"{} is busy"}}"#, sent.bearer()));
-        answer.headers_mut().insert("retry-after", 7.into());
-        Ok(answer)
+        let mut response = json(429, format!(r#"{{"error":"{} is busy"}}"#, sent.bearer()));
+        response.headers_mut().insert("retry-after", 7.into());
+        Ok(response)
     })
     .await;
     assert!(!refusal.to_string().contains(KEY));
     assert_eq!(refusal.to_string(), "refused with 429: *** is busy");
-    let answer = Response::from(refusal);
-    assert_eq!(answer.headers()["retry-after"], "7");
+    let response = Response::from(refusal);
+    assert_eq!(response.headers()["retry-after"], "7");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,14 +170,14 @@ async fn a_date_in_retry_after_is_the_same_delay_for_server_and_browser() {
             "2147483648",
         ),
     ] {
-        let answer = move |_: &Sent| {
-            let mut answer = json(429, r#"{"error":"busy"}"#);
-            let headers = answer.headers_mut();
+        let respond = move |_: &Sent| {
+            let mut response = json(429, r#"{"error":"busy"}"#);
+            let headers = response.headers_mut();
             headers.insert("date", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
             headers.insert("retry-after", value.parse().unwrap());
-            Ok(answer)
+            Ok(response)
         };
-        let error = failure(answer).await;
+        let error = failure(respond).await;
         assert_eq!(error.retry_after(), Some(wait));
         let response = Response::from(error);
         assert_eq!(response.headers()["retry-after"], header, "{value}");

@@ -17,22 +17,22 @@ use crate::support::{json, token};
 const FETCHING: Duration = Duration::from_millis(100);
 
 /// The times at which tokens were fetched.
-type Came = Arc<Mutex<Vec<Instant>>>;
+type Fetched = Arc<Mutex<Vec<Instant>>>;
 
 async fn get(client: &AgentClient) -> Result<(), Error> {
     let id = SandboxId::new("sb_1").unwrap();
     client.sandboxes().get(&id).await.map(drop)
 }
 
-/// Calls after each of these pauses, with tokens that are valid for so long.
+/// Calls after each of these pauses, with tokens that are valid for this time.
 async fn calls(lifetime: u64, pauses: Vec<u64>) {
     let lifetime_long = Duration::from_secs(lifetime);
     let due = lifetime_long - Duration::from_secs(60).min(lifetime_long / 2);
-    // Instants are of the clock of the test; a token's end is of the machine's, which stands still meanwhile, more or less.
+    // Instants come from the test's clock, but a token's end from the machine's clock, which hardly moves meanwhile.
     let slack = Duration::from_secs(1);
 
-    let came = Came::default();
-    let (fetched, used) = (Arc::clone(&came), Arc::clone(&came));
+    let fetched_at = Fetched::default();
+    let (fetched, used) = (Arc::clone(&fetched_at), Arc::clone(&fetched_at));
     let relay = from_fn(move |request: Request<Body>| {
         let bearer = request.headers()["authorization"].to_str().unwrap();
         let number: usize = bearer.rsplit_once('-').unwrap().1.parse().unwrap();
@@ -46,16 +46,16 @@ async fn calls(lifetime: u64, pauses: Vec<u64>) {
     let client = AgentClient::builder()
         .transport(relay)
         .token_source(move || {
-            let came = Arc::clone(&fetched);
+            let fetched_at = Arc::clone(&fetched);
             async move {
-                if let Some(last) = came.lock().unwrap().last() {
+                if let Some(last) = fetched_at.lock().unwrap().last() {
                     let age = last.elapsed();
                     assert!(age + slack >= due, "a token of {age:?} was good enough");
                 }
                 tokio::time::sleep(FETCHING).await;
-                let mut came = came.lock().unwrap();
-                came.push(Instant::now());
-                Ok::<_, Error>(token(&format!("token-{}", came.len() - 1), lifetime))
+                let mut fetched_at = fetched_at.lock().unwrap();
+                fetched_at.push(Instant::now());
+                Ok::<_, Error>(token(&format!("token-{}", fetched_at.len() - 1), lifetime))
             }
         })
         .options(CallOptions::new().retry(RetryPolicy::never()))
@@ -120,9 +120,9 @@ async fn a_token_expires_even_while_the_machine_sleeps() {
         .runtime(Asleep(StdInstant::now()))
         .token_source(move || {
             let name = match count.fetch_add(1, Ordering::SeqCst) {
-                // Due after one second.
-                0 => Ok(token("first", 2)),
-                // It cannot be renewed until it has ended.
+                // Due after 2 s.
+                0 => Ok(token("first", 4)),
+                // It cannot be renewed before it has expired.
                 1 | 2 => Err("the network is down"),
                 _ => Ok(token("second", 3600)),
             };
@@ -132,10 +132,10 @@ async fn a_token_expires_even_while_the_machine_sleeps() {
         .build()
         .unwrap();
     get(&client).await.unwrap();
-    std::thread::sleep(Duration::from_millis(1_100));
-    // Due, and not over.
+    std::thread::sleep(Duration::from_millis(2_100));
+    // Due, but still valid.
     get(&client).await.unwrap();
-    std::thread::sleep(Duration::from_millis(1_000));
+    std::thread::sleep(Duration::from_millis(2_000));
     get(&client).await.unwrap_err();
     get(&client).await.unwrap();
     let used = used.lock().unwrap();
@@ -163,11 +163,11 @@ impl Runtime for Smol {
 #[test]
 fn tokens_need_no_tokio() {
     let relay = from_fn(async |request: Request<Body>| {
-        let answer: Response<Body> = match request.headers()["authorization"].to_str() {
+        let response: Response<Body> = match request.headers()["authorization"].to_str() {
             Ok("Bearer second") => json(200, r#"{"id":"sb_1","status":"active"}"#),
             _ => json(401, "{}"),
         };
-        Ok(answer)
+        Ok(response)
     });
     let tokens = Mutex::new(vec!["second", "first"]);
     let client = AgentClient::builder()

@@ -1,4 +1,4 @@
-//! A relay that answers from a closure and remembers what it was sent.
+//! A relay that responds by a closure, and remembers the requests.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -49,17 +49,17 @@ impl Log {
     }
 }
 
-/// A transport to a relay that answers with `answer`, after 10 ms.
+/// A transport to a relay that responds by `respond`, after 10 ms.
 pub(crate) fn relay(
-    answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
+    respond: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> (
     FromFn<impl Fn(Request<Body>) -> ResponseFuture + Send + Sync + 'static>,
     Log,
 ) {
     let log = Log::default();
-    let (seen, answer) = (log.clone(), Arc::new(answer));
+    let (seen, respond) = (log.clone(), Arc::new(respond));
     let transport = from_fn(move |request: Request<Body>| {
-        let (seen, answer) = (seen.clone(), Arc::clone(&answer));
+        let (seen, respond) = (seen.clone(), Arc::clone(&respond));
         ResponseFuture::new(async move {
             let (head, body) = request.into_parts();
             let body = body.collect_up_to(usize::MAX).await?;
@@ -70,7 +70,7 @@ pub(crate) fn relay(
                     .to_owned(),
                 headers: head.headers,
             };
-            let response = answer(&sent);
+            let response = respond(&sent);
             seen.0.lock().unwrap().push(sent);
             tokio::time::sleep(Duration::from_millis(10)).await;
             response
@@ -81,9 +81,9 @@ pub(crate) fn relay(
 
 /// A server's client, with the key.
 pub(crate) fn server(
-    answer: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
+    respond: impl Fn(&Sent) -> Result<Response<Body>, Error> + Send + Sync + 'static,
 ) -> (AgentClient, Log) {
-    let (transport, log) = relay(answer);
+    let (transport, log) = relay(respond);
     let client = AgentClient::builder().api_key(KEY).transport(transport);
     (client.build().unwrap(), log)
 }
@@ -96,12 +96,12 @@ pub(crate) fn json(status: u16, body: impl ToString) -> Response<Body> {
         .unwrap()
 }
 
-/// A token that is valid for so long from now on.
+/// A token that is valid for this time from now on.
 pub(crate) fn token(name: &str, seconds: u64) -> Token {
     Token::new(name, SystemTime::now() + Duration::from_secs(seconds))
 }
 
-/// A token whose end is written like this.
+/// A token whose end is this text.
 pub(crate) fn token_until(name: &str, end: &str) -> Token {
     let end: Timestamp = serde_json::from_value(end.into()).unwrap();
     Token::new(name, end)

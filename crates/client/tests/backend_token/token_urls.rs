@@ -18,15 +18,15 @@ fn found() -> Response<Body> {
     json(200, r#"{"id":"sb_1","status":"active"}"#)
 }
 
-/// A builder whose transport answers at the token URL with `answer`, and everywhere else as a relay.
+/// A builder whose transport responds at the token URL by `respond`, and everywhere else like a relay.
 fn builder(
-    answer: impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
+    respond: impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
 ) -> (AgentClientBuilder, Log) {
     let (transport, log) = relay(move |sent| {
         if sent.line.contains("relay.an.dev") {
             Ok(found())
         } else {
-            answer(sent)
+            respond(sent)
         }
     });
     let builder = AgentClient::builder()
@@ -43,9 +43,9 @@ async fn get(client: &AgentClient) -> Result<(), twentyfirst_client::Error> {
 
 /// Returns the error of a call for this response of the token URL.
 async fn failure(
-    answer: impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
+    respond: impl Fn(&Sent) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
 ) -> twentyfirst_client::Error {
-    let (builder, log) = builder(answer);
+    let (builder, log) = builder(respond);
     let session = HeaderValue::from_static("session=s3cr3t-session");
     let url = TokenUrl::new(URL).header(COOKIE, session);
     let client = builder.token_url(url).build().unwrap();
@@ -116,7 +116,7 @@ async fn an_expired_session_can_be_recognized() {
     assert!(!error.maybe_sent());
     assert!(!format!("{error:?}").contains("s3cr3t"));
 
-    // Without its name; and what the URL itself holds.
+    // The value of the cookie without its name, a secret in the URL, and a token in the response.
     let (client, _) = builder(|_| {
         let error = r#"{"error":"no s3cr3t-session for s3cr\u0065t-query, but an_t_other","token":"an_t_other"}"#;
         Ok(json(401, error))
@@ -173,13 +173,13 @@ async fn a_token_url_that_refuses_is_not_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn an_invalid_token_response_is_not_shown() {
-    for answer in [
+    for response in [
         r#"{"token":"an_t_s3cr3t"}"#.to_owned(),
         r#"{"token":["an_t_s3cr3t"],"expiresAt":""}"#.to_owned(),
         "an_t_s3cr3t".to_owned(),
         "<html>".to_owned(),
     ] {
-        let error = failure(move |_| Ok(json(200, &answer))).await;
+        let error = failure(move |_| Ok(json(200, &response))).await;
         assert_eq!(
             chain(&error),
             "no token could be obtained for the request <- the response of the token URL is not a token"

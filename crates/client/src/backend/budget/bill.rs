@@ -93,12 +93,13 @@ async fn deliver_to(
             Err(cause) => cause,
         };
         let is_last = runtime.now().saturating_duration_since(begun) >= LONGEST;
+        // The first failure and the last one are reported, and not every retry in between.
         if let Some(first) = first.take() {
-            on_error.show(&Error::budget_unavailable("charged", cause));
+            on_error.report(&Error::budget_unavailable("charged", cause));
             // Fails only if nobody waits any more. The retries go on all the same.
             let _ = first.send(());
         } else if is_last {
-            on_error.show(&Error::budget_unavailable("charged", cause));
+            on_error.report(&Error::budget_unavailable("charged", cause));
         }
         if is_last {
             return;

@@ -10,6 +10,7 @@ use twentyfirst_transport::Runtime;
 use super::{Bill, Budget, BudgetError, Payer, RunCost};
 use crate::backend::Refusal;
 use crate::backend::on_error::OnError;
+use crate::backend::stored::Cause;
 use crate::backend::within::within;
 use crate::error::Error;
 
@@ -45,7 +46,7 @@ impl Budgets {
                 Ok(()) => {}
                 Err(BudgetError::Refused(refusal)) => return Err(refusal),
                 Err(BudgetError::Unavailable(cause)) => {
-                    on_error.show(&Error::budget_unavailable("checked", cause));
+                    on_error.report(&Error::budget_unavailable("checked", cause));
                     // By default a budget that is down does not take the whole chat down.
                     if self.is_required {
                         return Err(Refusal::new(
@@ -72,7 +73,6 @@ impl Budgets {
     }
 }
 
-pub(super) type Cause = Box<dyn StdError + Send + Sync>;
 type Boxed<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
 /// [`Budget`] with boxed futures, so that it can be a trait object.

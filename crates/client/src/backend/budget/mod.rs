@@ -70,9 +70,9 @@ pub trait Budget: Send + Sync + 'static {
     /// The future is dropped if the browser leaves, and after 5 s, which counts as unavailable.
     fn check(&self, payer: &Payer) -> impl Future<Output = Result<(), BudgetError>> + Send;
 
-    /// Records the usage and cost of a run that is over. It is called at least once for each run that ends here, before the end
-    /// is written to the log. So if an instance dies in between, the one that takes over calls it again. Use [`RunCost::run`] to
-    /// recognize repetitions.
+    /// Records the usage and cost of a run that is over. The instance that reads the end of the run calls it before it writes the
+    /// end to the log. If it dies in between, the instance that takes over calls this again. Use [`RunCost::run`] to recognize
+    /// repetitions.
     ///
     /// # Errors
     /// Any error. The call is repeated after growing delays, for 10 min.
@@ -113,7 +113,7 @@ pub struct RunCost {
     pub run: String,
     /// The user and the chat to charge.
     pub payer: Payer,
-    /// The usage and cost, as far as known. For a run that is lost or was cancelled possibly nothing is known.
+    /// The usage and cost, as far as known. For a run that was lost or cancelled, possibly nothing is known.
     pub usage: Usage,
 }
 

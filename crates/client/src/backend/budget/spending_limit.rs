@@ -134,10 +134,11 @@ impl SpendingLimit {
         }
     }
 
-    /// Returns the limited accounts of a chat.
+    /// Returns the accounts that a turn of a chat is checked against, with their limits.
     fn limits(&self, payer: &Payer) -> Vec<(&'static str, Account, Usd)> {
         let Payer { owner, chat } = payer;
         let of_chat = Account::chat(owner, chat);
+        // Without an owner, both limits are for the chat: chats of nobody must not use up each other's budget.
         let of_owner = match owner.is_empty() {
             true => of_chat.clone(),
             false => Account::owner(owner),
@@ -164,6 +165,7 @@ impl SpendingLimit {
 
     async fn count(&self, mut counting: Counting) -> Result<(), Cause> {
         let store = &self.store;
+        // The last failure of the store is the cause if counting fails. The machine itself sees only that there was one.
         let mut cause = None;
         loop {
             match counting.poll() {
@@ -211,6 +213,7 @@ impl Budget for SpendingLimit {
 
     async fn spent(&self, cost: &RunCost) -> Result<(), Cause> {
         let Some(spent) = Spent::by_run(&cost.usage) else {
+            // Nothing is known of the usage, so there is nothing to count, and an error would only be retried.
             return Ok(());
         };
         let Payer { owner, chat } = &cost.payer;

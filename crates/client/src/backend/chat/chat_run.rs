@@ -36,7 +36,7 @@ impl ChatRun {
         }
     }
 
-    /// Sets the owner of the chat: the id of a user, of a team, ….
+    /// Sets the owner of the chat, such as the id of a user or a team.
     ///
     /// Browsers choose the ids of chats, so different owners may use the same id. The owner tells these chats apart. Without it,
     /// a chat that is answering refuses a message from any other user of its id. A run can then be resumed and cancelled only by
@@ -53,7 +53,7 @@ impl ChatRun {
     /// turn, and then its answer. The message is stored in the [log](super::ChatHandler::run_log) with its content. So another
     /// instance starts it if this one ends, and a page that is loaded in the meantime [sees it](super::ChatHandler::open_turns).
     /// `DELETE …/{run id}/stream` withdraws it. It uses the sandbox and the thread of the turn before it, unless its own run
-    /// names some: so the first messages of a new chat create one sandbox even if they arrive at once.
+    /// names some: so the first messages of a new chat create one sandbox even if they arrive at the same time.
     ///
     /// If [another instance starts it](super::ChatHandler::run_log), [`on_started`](Self::on_started) and
     /// [`observe`](Self::observe) are not called, as they belong to this request. [Without a

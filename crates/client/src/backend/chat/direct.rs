@@ -70,6 +70,7 @@ impl Direct {
             if let Some(stream) = self.join(&run, &target).await.map_err(refuse)? {
                 return Ok(self.pass(stream, Watch::follow(&client, &run)));
             }
+            // There was nothing to join, or it was not ours, so this waits for the stored answer.
             client = client.with_options(client.options().follow(FollowPolicy::wait()));
         }
         let run = client.threads().follow(run).map_err(refuse)?;
@@ -100,6 +101,7 @@ impl Direct {
             return Ok(None);
         };
         let target = self.target(run).await;
+        // If this is unknown, the stream may be that of another thread, so it is not passed on.
         let is_ours = target.is_ok_and(|target| target.is_still_ours(before));
         Ok(is_ours.then_some(stream))
     }

@@ -16,7 +16,7 @@ use crate::backend::budget::{Bill, Delivery};
 pub(super) struct Following {
     /// `None` once the run has ended.
     observing: Option<Observing>,
-    words: FinalChunks,
+    final_chunks: FinalChunks,
     billing: Option<Billing>,
     /// The delivery of the cost to the budgets, before the last chunks are sent.
     delivery: Option<Delivery>,
@@ -33,7 +33,7 @@ impl Following {
     pub(super) fn new(observing: Observing) -> Self {
         Self {
             observing: Some(observing),
-            words: FinalChunks::default(),
+            final_chunks: FinalChunks::default(),
             billing: None,
             delivery: None,
         }
@@ -57,20 +57,22 @@ impl Following {
             ready!(delivery.as_mut().poll(cx));
             self.delivery = None;
         }
+        // Taken, because `Drop` takes a run that is still here for one that the browser has left.
         let Some(observing) = self.observing.take() else {
             return Poll::Ready(None);
         };
         let end = observing.outcome().map(|outcome| outcome.end);
-        let words = self.words.missing(end.as_ref());
-        let words = words.iter().map(Chunk::encode_event);
-        let words: Vec<Bytes> = words.chain([encode_done()]).collect();
-        Poll::Ready(Some(words.concat().into()))
+        let chunks = self.final_chunks.missing(end.as_ref());
+        let events = chunks.iter().map(Chunk::encode_event);
+        let events: Vec<Bytes> = events.chain([encode_done()]).collect();
+        Poll::Ready(Some(events.concat().into()))
     }
 }
 
 /// Reads the rest of a run that the browser has left, and delivers its cost to the budgets.
 async fn read_the_rest(left: oneshot::Receiver<Observing>, bill: Bill) {
     let Ok(mut observing) = left.await else {
+        // The browser has read to the end, and the cost was delivered there.
         return;
     };
     while poll_fn(|cx| observing.poll_event(cx)).await.is_some() {}
@@ -92,10 +94,11 @@ impl http_body::Body for Following {
             && this.delivery.is_none()
         {
             if let Some(chunk) = ready!(observing.poll_chunk(cx)) {
-                this.words.observe(&chunk);
+                this.final_chunks.observe(&chunk);
                 return Poll::Ready(Some(Ok(Frame::data(chunk.encode_event()))));
             }
             if let (Some(outcome), Some(billing)) = (observing.outcome(), this.billing.take()) {
+                // Before the last chunks: a user who reads the end may ask again at once, and that check must include this run.
                 this.delivery = Some(billing.bill.deliver(outcome.usage));
             }
         }

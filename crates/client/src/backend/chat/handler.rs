@@ -29,7 +29,8 @@ use crate::backend::run_to_completion::run_to_completion;
 use crate::client::AgentClient;
 use crate::error::Error;
 
-/// Lets browsers chat with agents: the routes that the AI SDK's `useChat`, with its `DefaultChatTransport`, calls its `api`.
+/// Lets browsers chat with agents: the routes for `useChat` of the AI SDK with its `DefaultChatTransport`, whose option `api` is
+/// their path.
 ///
 /// | request | response |
 /// |---|---|
@@ -89,8 +90,8 @@ use crate::error::Error;
 /// for the stored answer and delivers the missing part, at the earliest 15 s after the last sign of life. [`drain`](Self::drain)
 /// hands over at once.
 ///
-/// A log holds 32 MiB of an answer. The rest of a longer one comes from the stored answer when the run is over. For that its
-/// thread must be within the client's [`response_limit`](crate::AgentClientBuilder::response_limit), also 32 MiB by default;
+/// A log holds 32 MiB of an answer. The rest of a longer one comes from the stored answer when the run is over. For that, the
+/// whole thread must be within the client's [`response_limit`](crate::AgentClientBuilder::response_limit), also 32 MiB by default;
 /// otherwise the answer ends with an `error`. A log is kept for 10 min after the last sign of life, and for 5 min after the end.
 ///
 /// Each event has an `id` with its run and its chunk, such as `1f2e3d4c-57`. A client can continue after it with `Last-Event-ID`,
@@ -101,9 +102,9 @@ use crate::error::Error;
 /// `ai` 7 begins the message anew.
 ///
 /// The responses have `x-workflow-run-id`, with which `WorkflowChatTransport` resumes: `GET …/{run id}/stream?startIndex=N`. A
-/// `startIndex` counts the chunks of the run in the path, or of the current run if the path has a chat's id. One beyond the end
-/// gets a `finish`, and one that is not an integer gets 400. On a page that was reloaded that transport uses the chat's id, even
-/// after a cut: let its `prepareReconnectToStreamRequest` use the run's id if another run may have begun by then. It does not
+/// `startIndex` counts the chunks of the run in the path, or of the current run if the path has a chat's id. An index beyond the
+/// end gets a `finish`, and one that is not an integer gets 400. On a page that was reloaded, that transport uses the chat's id,
+/// even after a cut: let its `prepareReconnectToStreamRequest` use the run's id if another run may have begun by then. It does not
 /// send the chat's id by itself: let its `prepareSendMessagesRequest` return the body `{id, messages}`.
 ///
 /// Every answer ends with `finish` and `[DONE]`. Before that, a cancelled answer has an `abort`, and a failed one an `error`.
@@ -147,14 +148,15 @@ use crate::error::Error;
 ///
 /// # When the browser leaves
 /// The run goes on, costs money, is recorded and stored; `DELETE` ends it. Without a log the relay's connection is closed at
-/// once, and only [`ChatRun::on_started`] learns the ids that were created for a run that was still starting.
+/// once, unless a [budget](Self::budget) needs the cost of the run. Only [`ChatRun::on_started`] then learns the ids that were
+/// created for a run that was still starting.
 ///
 /// # Runs without a log
 /// For a run that was started elsewhere, the handler waits for its end and sends the stored answer. [Without
-/// logs](Self::without_log) it joins the stream if the relay would open that of this run. The relay's `GET` and `DELETE` name a
-/// sandbox and mean its newest run. So the handler checks the threads first, and once more before it passes anything on, so that
-/// it never sends the run of another thread. Only a run that begins between the check and the cancellation can be cancelled in
-/// its place.
+/// logs](Self::without_log) it joins the stream if the relay would open the stream of this run. The relay's `GET` and `DELETE`
+/// name a sandbox and mean its newest run. So the handler checks the threads first, and once more before it passes anything on:
+/// it never sends the run of another thread. Only a run that begins between the check and the cancellation can be cancelled by
+/// mistake.
 #[derive(Clone)]
 pub struct ChatHandler {
     pub(super) core: Core<ChatRequest, ChatRun>,
@@ -169,8 +171,8 @@ pub struct ChatHandler {
 impl ChatHandler {
     /// Creates a handler for the runs returned by `decide`: a [`StartRun`](crate::StartRun) or a [`ChatRun`].
     ///
-    /// It is called for every request. If a run is to be resumed or cancelled, only the sandbox and the thread of its result are
-    /// used.
+    /// It is called for every request. If a run is to be resumed or cancelled, only the owner, the sandbox and the thread of its
+    /// result are used.
     ///
     /// The closure may run many times at once. Its futures outlive the call, so clone what they need into them. They are dropped
     /// if the browser leaves in the meantime.
@@ -332,10 +334,12 @@ impl ChatHandler {
         let body = self.core.unread(body);
         let request = ChatRequest::of_turn(head, body.clone());
         let run = self.core.decide.ask(request).await?;
+        // The chat is in the body, which the function need not have read.
         let chat = match body.kept() {
             Some(chat) => chat.clone(),
             None => ChatTurn::read(&body).await?.id,
         };
+        // Created before the run starts, because a response that begins at once already names the run in its head.
         let (handler, id) = (self.clone(), recorded::new_run());
         if !self.responds_at_once {
             return Ok(self.keep(handler.start(&id, &chat, run).await?));
@@ -362,6 +366,7 @@ impl ChatHandler {
         if run.on_started.is_none() {
             return direct.start(run, bill).await;
         }
+        // In a task, because a sandbox whose browser leaves before its ids are stored would cost money and be lost.
         run_to_completion(&runtime, async move { direct.start(run, bill).await }).await
     }
 
@@ -369,6 +374,7 @@ impl ChatHandler {
         let run = match &self.recorded {
             None => self.run_of(head, id).await?,
             Some(recorded) => {
+                // Read first, because `find` consumes the head.
                 let cursor = Cursor::of(&head)?;
                 let found = recorded.find(&self.core.decide, head, id).await?;
                 if let Some(logged) = found.logged {
@@ -393,6 +399,7 @@ impl ChatHandler {
                 (logged.map(|logged| (recorded.clone(), logged)), found.run)
             }
         };
+        // In a task in both cases: a page that closes right after the user has pressed stop must not keep the run from ending.
         if let Some((recorded, logged)) = logged {
             let stop = async move { recorded.stop(&logged).await };
             return Ok(response(
@@ -426,6 +433,7 @@ impl ChatHandler {
 
     /// Adds comments to a response that keep its connection alive.
     fn keep(&self, response: Response<Body>) -> Response<Body> {
+        // A 204 must stay empty.
         if response.status() != StatusCode::OK {
             return response;
         }

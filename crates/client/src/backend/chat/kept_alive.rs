@@ -99,6 +99,7 @@ impl http_body::Body for KeptAlive {
         let this = &mut *self;
         loop {
             match &mut this.source {
+                // Before the start is polled for the first time, so that a proxy sees a response at once.
                 Source::Starting { is_open, .. } if !*is_open => {
                     *is_open = true;
                     return this.send(Bytes::from_static(OPEN));
@@ -106,6 +107,7 @@ impl http_body::Body for KeptAlive {
                 Source::Starting { start, .. } => {
                     if let Poll::Ready(response) = start.as_mut().poll(cx) {
                         this.source = Source::Body(match response {
+                            // Only its body is of use: the head was sent already.
                             Ok(response) => response.into_body(),
                             Err(refusal) => Body::from(refused(&refusal)),
                         });

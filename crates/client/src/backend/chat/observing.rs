@@ -31,6 +31,7 @@ impl Observing {
         match (&event, &mut self.observer) {
             (Some(RunEvent::Chunk(chunk)), Some(observer)) => observer(Observed::Chunk(chunk)),
             (None, observer) => {
+                // Taken, because the end is its last event: `leave` must not find it again.
                 let observer = observer.take();
                 if let Some(outcome) = self.outcome() {
                     self.end(observer, &outcome);
@@ -55,7 +56,7 @@ impl Observing {
 
     fn end(&mut self, observer: Option<Observer>, outcome: &Outcome) {
         if let RunEnd::Lost(lost) = &outcome.end {
-            self.on_error.show(&Error::run_lost(lost.clone()));
+            self.on_error.report(&Error::run_lost(lost.clone()));
         }
         if let Some(mut observer) = observer {
             let message = self.run.message_so_far();
@@ -78,6 +79,7 @@ impl Observing {
 
 /// Creates a chunk that tells the page that content may be missing.
 pub(super) fn gap() -> Chunk<'static> {
+    // Transient, so that it reaches the page's `onData` and is not stored in the message.
     let gap = Data::new("gap").data(serde_json::Value::Null);
     Chunk::Data(gap.transient(true))
 }

@@ -63,11 +63,11 @@ impl http_body::Body for Passing {
         let ending = this.progress.ending();
         if let Some(Ending::Broken(_)) = ending {
             this.on_error
-                .show(&end.unwrap_or_else(Error::stream_unfinished));
+                .report(&end.unwrap_or_else(Error::stream_unfinished));
         }
         Poll::Ready(ending.map(|ending| {
-            let (Ending::Broken(words) | Ending::Stopped(words) | Ending::Complete(words)) = ending;
-            Ok(Frame::data(words))
+            let (Ending::Broken(bytes) | Ending::Stopped(bytes) | Ending::Complete(bytes)) = ending;
+            Ok(Frame::data(bytes))
         }))
     }
 }
@@ -105,8 +105,10 @@ impl Progress {
         }
         self.decoder.push(data.clone());
         while let Some(chunk) = self.decoder.next_chunk() {
+            // Other errors are of a single event, which the browser gets all the same and may understand.
             if matches!(chunk, Err(DecodeError::Sse(_))) {
                 self.is_unreadable = true;
+                // It can tell nothing more about the stream, so its memory is freed.
                 self.decoder = Decoder::new();
                 return;
             }
@@ -138,6 +140,7 @@ impl Progress {
 
         let is_complete = self.is_complete();
         let is_within_event = self.tail.is_within_event();
+        // The event under way may be whole but for its empty line. With the line, it shows whether it was the end.
         if !is_complete && is_within_event {
             self.push(&EMPTY_LINE);
         }
@@ -145,8 +148,8 @@ impl Progress {
             let stop = FinalChunks::default().missing(Some(&RunEnd::Cancelled));
             let stop = stop.iter().map(Chunk::encode_event).chain([encode_done()]);
             let line = (is_within_event && !is_complete).then_some(EMPTY_LINE);
-            let words: Vec<Bytes> = line.into_iter().chain(stop).collect();
-            return Some(Ending::Stopped(words.concat().into()));
+            let events: Vec<Bytes> = line.into_iter().chain(stop).collect();
+            return Some(Ending::Stopped(events.concat().into()));
         }
         if is_complete {
             return None;

@@ -56,8 +56,9 @@ impl ChatHandler {
         self
     }
 
-    /// Limits the runs that this instance follows at once; unlimited by default. Further messages are refused with 503 and
-    /// `retry-after`, and runs left by other instances wait for room.
+    /// Limits the runs that this instance records at once; unlimited by default. Further messages are refused with 503 and
+    /// `retry-after`, and runs left by other instances wait for room. A message that [waits](ChatRun::turn_order) does not count,
+    /// and starts when its turn comes, even beyond the limit.
     #[must_use]
     pub fn run_limit(mut self, runs: usize) -> Self {
         if let Some(recorded) = &mut self.recorded {
@@ -103,7 +104,8 @@ impl ChatHandler {
     /// relay, and until [`on_end`](Self::on_end) has succeeded. So a run that is neither listed nor reported by then was never
     /// started. List the open runs first, and then check the reported ones: in the other order, a run can end in between.
     ///
-    /// Instances register their runs if they have [`on_end`](Self::on_end) or [supervise](Self::supervise).
+    /// The runs of other instances are listed if those have [`on_end`](Self::on_end) or [supervise](Self::supervise): only then do
+    /// they register their runs in the store.
     ///
     /// # Errors
     /// If the store is unavailable, or its entries cannot be read.
@@ -117,15 +119,15 @@ impl ChatHandler {
     /// Starts a turn of a chat without a browser, for example from a queue, a schedule or a webhook. Returns the id of the run,
     /// which is also in [`EndedRun::id`] and [`OpenRun::id`], and with which browsers resume it.
     ///
-    /// It does the same as a `POST`, and returns when the run has started. The run is recorded to its end, and reported to
-    /// [`on_end`](Self::on_end).
+    /// It does the same as a `POST`, and returns when the run has started or [waits](ChatRun::turn_order) for its turn. The run is
+    /// recorded to its end, and reported to [`on_end`](Self::on_end).
     ///
     /// # Errors
     /// The refusal that a browser would get: 409 if the chat is answering, 503 beyond the [limit](Self::run_limit), the relay's
     /// refusals, and 500 [without a log](Self::without_log).
     ///
     /// # Cancel safety
-    /// Dropping the future does not stop the run.
+    /// Dropping the future during the check of the [budget](Self::budget) starts nothing. Later it does not stop the run.
     pub async fn begin(&self, chat: &str, run: impl Into<ChatRun>) -> Result<String, Refusal> {
         let recorded = self.recorded_or_refuse()?;
         let id = recorded::new_run();

@@ -10,6 +10,7 @@ impl Tail {
     const LENGTH: usize = 16;
 
     pub(super) fn push(&mut self, data: &[u8]) {
+        // Pieces may be shorter than an ending, so earlier bytes stay in front of the new ones.
         let new = &data[data.len().saturating_sub(Self::LENGTH)..];
         let kept = self.length.min(Self::LENGTH - new.len());
         self.bytes.copy_within(self.length - kept..self.length, 0);

@@ -22,6 +22,7 @@ impl Cursor {
         let start = query
             .split('&')
             .find_map(|pair| pair.strip_prefix("startIndex="));
+        // A page asks for an index on purpose, while an `EventSource` adds the header by itself. So the index wins.
         if let Some(start) = start {
             return Self::index(start)
                 .ok_or_else(|| Refusal::bad_request("`startIndex` is not an integer"));
@@ -57,6 +58,7 @@ impl Cursor {
                 let last = EventIds::of_run(run).index(id);
                 last.map_or(0, |last| last.saturating_add(1))
             }
+            // A log with fewer chunks is sent whole.
             Self::Last(count) => total.saturating_sub(*count),
         }
     }

@@ -14,6 +14,7 @@ impl EventIds {
 
     /// Creates the ids for a run. Only hex digits of the run's id are used, so that no other character can get into the stream.
     pub(super) fn of_run(run: &str) -> Self {
+        // An id with fewer digits leaves zeros.
         let mut tag = [b'0'; Self::TAG];
         let digits = run.bytes().filter(u8::is_ascii_hexdigit);
         for (to, digit) in tag.iter_mut().zip(digits) {
@@ -41,11 +42,12 @@ impl EventIds {
 
 /// Parses a number that consists of digits only, without a sign.
 pub(super) fn number(text: &str) -> Option<u64> {
+    // `parse` alone would accept a `+`.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
 }
 
-/// Formats a number without allocating, since this happens for each event.
+/// Formats a number without allocating, since this happens for each event. `u64::MAX` has 20 digits.
 fn digits(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
     let mut at = room.len();
     for digit in room.iter_mut().rev() {

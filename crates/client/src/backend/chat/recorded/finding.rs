@@ -1,12 +1,10 @@
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use http::request::Parts;
 use twentyfirst_protocol::run_log::{Entry, Found, LogId, Logged, Position, Reader};
 use twentyfirst_protocol::runs::RunRef;
 
 use super::Recorded;
-use super::logs::PAGE;
 use crate::backend::Refusal;
 use crate::backend::chat::chat_request::ChatRequest;
 use crate::backend::chat::chat_run::ChatRun;
@@ -39,6 +37,7 @@ impl Named {
     }
 
     async fn of_run(&self) -> Option<&(String, String)> {
+        // The user's function may have asked already; then the store is not read again.
         if let Some(known) = self.of_run.get() {
             return known.as_ref();
         }
@@ -103,6 +102,7 @@ impl Recorded {
     /// Returns the current run of a chat, if there is a log of it.
     pub(super) async fn current(&self, owner: &str, chat: &str) -> Option<LoggedRun> {
         let turns = self.open_turns(owner, chat).await;
+        // Not the last turn: that one may still wait, and a page that is loaded shows the answer that is being given.
         self.logged(&turns.current()?.run).await
     }
 
@@ -155,16 +155,15 @@ impl Recorded {
             .is_none_or(|head: &Reader| head.run().is_none())
         {
             let found = match is_here {
-                true => {
-                    let logs = self.logs.clone();
-                    logs.read(log.clone(), after, PAGE, Duration::ZERO).await
-                }
+                true => self.logs.page_here(&log, after).await,
                 false => self.logs.page(&log, after).await.0,
             };
             match found {
                 Found::Some(page) if !page.is_empty() => entries.extend(page),
+                // The run has not started yet, or the store fails. What was read so far may tell the chat.
                 _ => break,
             }
+            // A glance cannot be continued, so each one begins at the first entry.
             let reader = Reader::glance(entries.iter().cloned()).ok()?;
             after = reader.at();
             head = Some(reader);
@@ -175,6 +174,7 @@ impl Recorded {
     /// Returns the number of chunks in the log of a run, and whether the log has overflowed.
     pub(super) async fn count(&self, id: &str) -> (u64, bool) {
         let (mut after, mut total, mut has_overflowed) = (Position::START, 0, false);
+        // All pages, because the last entry alone does not tell whether there was an overflow before it.
         while let (Found::Some(entries), _) = self.logs.page(&LogId::run(id), after).await {
             let Some((last, _)) = entries.last() else {
                 break;
@@ -186,6 +186,7 @@ impl Recorded {
                         has_overflowed |= matches!(logged.entry, Entry::Overflow);
                         total = logged.chunks_after().max(total);
                     }
+                    // A claim counts no chunks, and an entry that cannot be read tells nothing.
                     _ => {}
                 }
             }

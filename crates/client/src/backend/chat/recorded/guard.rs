@@ -8,6 +8,7 @@ use crate::backend::chat::chat_run::Observer;
 /// Awaits a future of the caller. Returns `None` if it panics, so that the run is recorded all the same.
 pub(super) async fn catch_panic<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
+    // Unwind safe, because a future that has panicked is not polled again: nobody sees what it has left half done.
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(poll) => poll.map(Some),

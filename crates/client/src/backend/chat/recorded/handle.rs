@@ -23,12 +23,14 @@ struct Shared {
 }
 
 impl Handle {
+    /// Whether both are of the same keeper. A run may be recorded here again by another.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Asks the keeper to release the run.
     pub(super) fn release(&self) {
+        // Woken outside of the lock, since a waker may poll at once and take it again.
         let keeper = {
             let mut shared = self.shared();
             shared.release = true;
@@ -50,7 +52,9 @@ impl Handle {
         Poll::Pending
     }
 
+    /// Whether the keeper was asked to release the run since the last call. Wakes the keeper when it is asked later.
     pub(super) fn wants_release(&self, cx: &mut Context<'_>) -> bool {
+        // Both under one lock, so that no request is missed in between.
         let mut shared = self.shared();
         shared.keeper = Some(cx.waker().clone());
         // Taken, so that the recorder is asked once.
@@ -70,6 +74,7 @@ impl Handle {
         self.shared().is_over
     }
 
+    /// Marks the run as no longer recorded, and wakes all that wait for this.
     pub(super) fn over(&self) {
         let waiting = {
             let mut shared = self.shared();

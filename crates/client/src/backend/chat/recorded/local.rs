@@ -64,12 +64,17 @@ pub(super) enum ReadFrom {
 }
 
 impl Local {
-    /// Records that memory has no room for a copy.
+    /// Records that memory has no room for a copy, and sends the readers that wait there to the store.
     pub(super) fn leave_memory(&self) {
-        let mut state = self.lock();
-        if matches!(state.place, Place::Memory) {
-            state.place = Place::Store;
-        }
+        let waiting = {
+            let mut state = self.lock();
+            // A run in the tail stays there: its last entries are in no store.
+            if matches!(state.place, Place::Memory) {
+                state.place = Place::Store;
+            }
+            mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     pub(super) fn is_in_memory(&self) -> bool {
@@ -94,6 +99,7 @@ impl Local {
     pub(super) fn last(&self) -> Option<(Position, Bytes)> {
         match &self.lock().place {
             Place::Tail(tail) => tail.entries.back().cloned(),
+            // There it is also in the log that is read anyway.
             Place::Memory | Place::Store => None,
         }
     }
@@ -107,12 +113,14 @@ impl Local {
         }
     }
 
-    /// Completes with at most `limit` held entries after this position, as soon as there are any.
-    pub(super) fn held(&self, after: Position, limit: usize) -> Held<'_> {
+    /// Completes with at most `limit` held entries after this position, as soon as there are any. For a reader that waits in
+    /// memory, it completes without entries when the run leaves memory: nothing more comes there.
+    pub(super) fn held(&self, after: Position, limit: usize, waits_in_memory: bool) -> Held<'_> {
         Held {
             local: self,
             after,
             limit,
+            waits_in_memory,
             ticket: None,
         }
     }
@@ -163,6 +171,7 @@ pub(super) struct Held<'a> {
     local: &'a Local,
     after: Position,
     limit: usize,
+    waits_in_memory: bool,
     ticket: Option<u64>,
 }
 
@@ -172,6 +181,7 @@ impl Future for Held<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Pages> {
         let this = &mut *self;
         let mut state = this.local.lock();
+        // Entries were dropped before `tail.before`: a reader behind that would skip them.
         if let Place::Tail(tail) = &state.place
             && this.after >= tail.before
         {
@@ -181,8 +191,12 @@ impl Future for Held<'_> {
                 return Poll::Ready(entries);
             }
         }
+        if this.waits_in_memory && matches!(state.place, Place::Store) {
+            return Poll::Ready(Pages::new());
+        }
         let state = &mut *state;
         let ticket = *this.ticket.get_or_insert_with(|| {
+            // Tickets only grow, so that the list stays ordered.
             state.next_ticket += 1;
             state.next_ticket
         });
@@ -202,6 +216,7 @@ impl Future for Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        // Each read of each browser waits here once, so those that end otherwise must leave the list.
         if let Some(ticket) = self.ticket {
             let mut state = self.local.lock();
             if let Ok(index) = state.waiter(ticket) {
@@ -217,7 +232,7 @@ mod tests {
 
     fn held(local: &Local, after: Position) -> Option<Vec<Position>> {
         let mut cx = Context::from_waker(Waker::noop());
-        match Pin::new(&mut local.held(after, 100)).poll(&mut cx) {
+        match Pin::new(&mut local.held(after, 100, true)).poll(&mut cx) {
             Poll::Ready(entries) => Some(entries.into_iter().map(|(at, _)| at).collect()),
             Poll::Pending => None,
         }

@@ -79,6 +79,7 @@ impl Logs {
 
     /// Stores the logs in this store as well.
     pub(super) fn share(&mut self, store: AnyRunLog) {
+        // Clones from before keep their store. What is recorded here, and by whom, stays common to all.
         let stores = Arc::make_mut(&mut self.0);
         stores.store = store;
         stores.is_shared = true;
@@ -245,6 +246,12 @@ impl Logs {
         self.stored(log, after, PAGE, Duration::ZERO).await
     }
 
+    /// Reads a page of a run's log from where this instance reads it, without waiting.
+    pub(super) async fn page_here(&self, log: &LogId, after: Position) -> Found<Pages> {
+        let logs = self.clone();
+        logs.read(log.clone(), after, PAGE, Duration::ZERO).await
+    }
+
     async fn stored(
         &self,
         log: &LogId,
@@ -252,6 +259,7 @@ impl Logs {
         limit: usize,
         wait: Duration,
     ) -> (Found<Pages>, Option<Cause>) {
+        // A read may wait on purpose, so only the time beyond that counts as a failure.
         let reading = self.0.store.read(log, after, limit, wait);
         let result = self.within(TIMEOUT + wait, reading).await;
         stored::page(result.unwrap_or_else(|| Err(ReadError::Unavailable(TimedOut.into()))))
@@ -271,14 +279,17 @@ impl Logs {
             return Box::pin(self.stored(&log, after, limit, wait)).await.0;
         };
         let place = local.read_from(after);
-        // The run may move to the tail while this read waits for the old place, so both are awaited.
-        let mut held = pin!(local.held(after, limit));
+        // The run may move to another place while this read waits in the old one, so both are awaited.
+        let waits_in_memory = matches!(place, ReadFrom::Memory);
+        let mut held = pin!(local.held(after, limit, waits_in_memory));
         if let ReadFrom::Tail = place {
+            // If nothing comes in time, the page is empty, as one of a store would be.
             let entries = self.within(wait, held).await;
             return Found::Some(entries.unwrap_or_default());
         }
         let mut reading = pin!(async {
             let wait = match place {
+                // These entries are there or lost, but will not come.
                 ReadFrom::BeforeTail => Duration::ZERO,
                 _ => wait,
             };
@@ -314,6 +325,7 @@ impl Logs {
 /// because the number of pages determines the time of a replay.
 pub(super) fn page_after(entries: &[(Position, Bytes)]) -> usize {
     let bytes: usize = entries.iter().map(|(_, entry)| entry.len()).sum();
+    // As many of this average size as fit. The average of an empty page is unknown, so that gives the smallest page.
     let fit = PAGE_SIZE.saturating_mul(entries.len()) / bytes.max(1);
     fit.clamp(PAGE, LARGEST_PAGE)
 }

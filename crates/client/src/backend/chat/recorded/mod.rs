@@ -63,11 +63,13 @@ use crate::client::{AgentClient, seed};
 
 /// Creates the id of a new run.
 pub(super) fn new_run() -> String {
+    // By the prefix, `chat_of_run` tells it from the ids of most chats.
     format!("run-{:016x}{:016x}", seed(), seed())
 }
 
 /// Adds the id of the run to a response.
 pub(super) fn name(response: &mut Response<Body>, id: &str) {
+    // An id that comes from a log may be one of another version, so it is not certain to fit into a header.
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(RUN_ID, id);
     }
@@ -80,11 +82,11 @@ const TAIL_INDEX: HeaderName = HeaderName::from_static("x-workflow-stream-tail-i
 /// The delay after which a message that found no room is to be sent again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The shared parts of everything that records and replays.
+/// The shared parts of everything that records and replays. One pointer, because every run and every browser has a copy.
 #[derive(Clone)]
 pub(super) struct Recorded(Arc<Common>);
 
-/// One pointer, because every run and every browser has a copy.
+/// The fields of [`Recorded`].
 #[derive(Clone)]
 pub(super) struct Common {
     client: AgentClient,
@@ -232,14 +234,14 @@ impl Recorded {
 
     /// Cancels a run, recorded by any instance.
     pub(super) async fn stop(&self, run: &LoggedRun) -> Result<Cancelled, Refusal> {
+        // The relay's `DELETE` names no run, so after the end it could cancel another one of the sandbox.
         if matches!(run.last.entry, Entry::End(_)) {
             return Ok(Cancelled::new(CancelStatus::Idle, None));
         }
-        // Written before the run is looked up: if the run starts in between, its recorder finds the stop.
+        // Written before the run is looked up. Either the run is found here and cancelled, or it starts later and its recorder
+        // finds the stop.
         let append = Stop::new(&*self.instance).append();
         let (stopped, cause) = self.logs.clone().append(LogId::stop(&run.id), append).await;
-        // Looked up after the stop is written. Either the run is found here and cancelled, or it starts later and its recorder
-        // finds the stop.
         let started = self.run_ref(run).await;
         match (started, stopped) {
             // The relay is asked even if the stop could not be written: the run has started, so it can be cancelled directly.
@@ -251,7 +253,7 @@ impl Recorded {
             }
             (None, _) => {
                 self.on_error
-                    .show(&crate::error::Error::not_replayable(cause));
+                    .report(&crate::error::Error::not_replayable(cause));
                 Err(Refusal::new(
                     http::StatusCode::SERVICE_UNAVAILABLE,
                     "the run is still starting, try again",
@@ -273,6 +275,7 @@ impl Recorded {
     fn stop_in_background(&self, run: String) {
         let this = self.clone();
         let stop = async move {
+            // Looked up in the task, because the caller must not wait for the store. A run without a log needs no stop.
             if let Some(run) = this.logged(&run).await {
                 // The error was reported already.
                 let _ = this.stop(&run).await;

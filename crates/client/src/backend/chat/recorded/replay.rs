@@ -74,7 +74,7 @@ enum State {
 /// The part of an answer that did not fit into the log.
 struct Rest {
     observing: Observing,
-    words: FinalChunks,
+    final_chunks: FinalChunks,
     /// The index of its next chunk.
     next: u64,
 }
@@ -121,8 +121,8 @@ impl Replay {
         self.state = State::Reading(Box::pin(reading));
     }
 
-    fn over(&mut self, words: &[u8]) {
-        self.piece.extend_from_slice(words);
+    fn over(&mut self, last_events: &[u8]) {
+        self.piece.extend_from_slice(last_events);
         self.state = State::Over;
     }
 
@@ -153,6 +153,7 @@ impl Replay {
             match &mut self.state {
                 State::Over => return Poll::Ready(()),
                 State::Polling => {
+                    // Limits what is held for a browser that reads slowly, however long the log is.
                     if self.piece.len() >= PIECE {
                         return Poll::Ready(());
                     }
@@ -166,6 +167,7 @@ impl Replay {
                     let after = self.reader.at();
                     match found {
                         Found::Some(entries) => {
+                            // The patience is for one outage, and begins again with the next.
                             self.unavailable = None;
                             self.page = page_after(&entries);
                             self.reader.handle_page(entries, now);
@@ -180,6 +182,7 @@ impl Replay {
                             // Short outages are bridged: the run itself goes on, so its browser need not notice.
                             let since = *self.unavailable.get_or_insert(now);
                             if now.saturating_duration_since(since) > PATIENCE {
+                                // Without a `finish`, because the run may go on: a client that reconnects should do so.
                                 self.over(&error_events(FinalChunks::BROKE_OFF));
                             } else {
                                 self.pause.reset();
@@ -253,7 +256,7 @@ impl Replay {
                 }
                 ReaderEnd::Unreadable(error) => {
                     let error = Error::not_replayable(Some(error.into()));
-                    self.context.on_error.show(&error);
+                    self.context.on_error.report(&error);
                     self.failed("this answer cannot be replayed here");
                 }
                 _ => self.failed(FinalChunks::BROKE_OFF),
@@ -269,12 +272,12 @@ impl Rest {
     fn handle_chunk(&mut self, chunk: Option<Chunk<'static>>) -> Vec<Chunk<'static>> {
         let chunks = match chunk {
             Some(chunk) => {
-                self.words.observe(&chunk);
+                self.final_chunks.observe(&chunk);
                 vec![chunk]
             }
             None => {
                 let end = self.observing.outcome().map(|outcome| outcome.end);
-                self.words.missing(end.as_ref())
+                self.final_chunks.missing(end.as_ref())
             }
         };
         self.next += chunks.len() as u64;
@@ -285,23 +288,21 @@ impl Rest {
 /// Reads all chunks of the log, and returns the run after them.
 async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     let mut reader = Reader::from(0);
-    let (mut chunks, mut words) = (Vec::new(), FinalChunks::default());
+    let (mut chunks, mut final_chunks) = (Vec::new(), FinalChunks::default());
     loop {
+        // Any time will do: the run is over, so nothing is waited for and nobody takes over.
         match reader.poll(Instant::now()) {
             ReaderStep::Chunk { json, .. } => {
                 let json = std::str::from_utf8(&json).ok()?;
                 let chunk = Chunk::decode(json).ok()?.into_owned();
-                words.observe(&chunk);
+                final_chunks.observe(&chunk);
                 chunks.push(chunk);
             }
             ReaderStep::Read { after, .. } => {
-                let reading = context
-                    .logs
-                    .clone()
-                    .read(log.clone(), after, PAGE, Duration::ZERO);
-                let Found::Some(entries) = reading.await else {
+                let Found::Some(entries) = context.logs.page_here(&log, after).await else {
                     return None;
                 };
+                // The log was read to its end before, so entries are missing now.
                 if entries.is_empty() {
                     return None;
                 }
@@ -314,10 +315,11 @@ async fn collect(context: Recorded, log: LogId) -> Option<Rest> {
     let next = chunks.len() as u64;
     // The follow flow skips these chunks in the stored answer, so the indexes continue where the log ends.
     let run = FollowRun::new(reader.run()?.clone()).after(chunks);
+    // Not watched: each browser that reads the rest would count as another run.
     let run = Run::joining(context.client.clone(), run, seed(), Watch::none).ok()?;
     Some(Rest {
         observing: Observing::new(run, None, context.on_error.clone()),
-        words,
+        final_chunks,
         next,
     })
 }

@@ -46,7 +46,9 @@ pub(super) async fn place(context: Recorded, run: ChatRun) -> Result<Placed, Ref
         match poll_fn(|cx| driver.poll_event(cx)).await {
             // The flow pauses with its sandbox and thread. The driver is kept, and continues in `send`.
             Event::Item(placed) => Ok(Some((placed, driver))),
+            // Not reached, since a start always pauses first.
             Event::Done(Ok(_)) => Ok(None),
+            // The client's own methods do this for their callers; the driver does not.
             Event::Done(Err(error)) => Err(Error::from(error).redacted(client.relay())),
         }
     };

@@ -21,7 +21,7 @@ impl Recorded {
         if self.is_draining.load(Ordering::Relaxed) || self.logs.is_here(id) {
             return;
         }
-        // A duty takes it over by itself. It does not know of this attempt, and would see the run as claimed by another instance.
+        // A duty takes it over by itself. It does not know of this attempt, and would take its claim for that of another instance.
         if self.has_duty(id) {
             return;
         }

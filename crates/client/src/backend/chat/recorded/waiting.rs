@@ -26,6 +26,7 @@ impl Recorded {
     pub(in crate::backend::chat) async fn open(&self, owner: &str, chat: &str) -> Vec<OpenTurn> {
         let turns = self.open_turns(owner, chat).await;
         let turns = turns.turns().map(|turn| {
+            // Without a request that can be read, the turn is listed all the same: it is open, and blocks the chat.
             let ask = turn.ask.as_ref();
             let start = ask.and_then(|ask| ask.deserialize::<StartRun>().ok());
             OpenTurn {

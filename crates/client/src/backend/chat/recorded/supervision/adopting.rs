@@ -8,7 +8,7 @@ use twentyfirst_protocol::flow::Now;
 use twentyfirst_protocol::run_log::register::{
     Duty, DutyStep, Obligation, Supervisor, SupervisorStep,
 };
-use twentyfirst_protocol::run_log::{Found, LogId, Position, Recording};
+use twentyfirst_protocol::run_log::{LogId, Position, Recording};
 
 use super::room::Seat;
 use super::{Held, Recorded};
@@ -37,6 +37,7 @@ impl Recorded {
             wall: SystemTime::now(),
         };
         let mut supervisor = Supervisor::new();
+        // The registers that the supervisor takes for those of this instance.
         let mut own: HashSet<Arc<str>> = HashSet::new();
         while !self.is_draining.load(Ordering::Relaxed) {
             let registers: HashSet<_> = {
@@ -47,7 +48,8 @@ impl Recorded {
             for new in registers.difference(&own) {
                 supervisor.writes(&**new);
             }
-            // A register that is over is looked at once more.
+            // This instance may have lost it to the store or to another instance, so it is watched like those of others. One that
+            // is over is looked at once more.
             for left in own.difference(&registers) {
                 supervisor.let_go(left, now());
             }
@@ -105,6 +107,7 @@ impl Recorded {
     pub(super) fn look_after(&self, run: &str, writers: Vec<String>) {
         let obligation = {
             let mut state = self.supervision.state();
+            // One task for each run, however often this is called.
             let Some(held) = state.held.get_mut(run).filter(|held| !held.has_duty) else {
                 return;
             };
@@ -125,7 +128,8 @@ impl Recorded {
     async fn fulfil(&self, mut duty: Duty) {
         let run = duty.obligation().run.clone();
         let runtime = Arc::clone(&self.client.relay().runtime);
-        while self.still_has(&run) {
+        // An instance that is drained leaves its duties to others, which find them in the registers that it releases.
+        while !self.is_draining.load(Ordering::Relaxed) && self.is_ours(&run) {
             match duty.poll(runtime.now()) {
                 DutyStep::Last(log) => {
                     let found = self.logs.last(&log).await.0;
@@ -156,19 +160,6 @@ impl Recorded {
         }
     }
 
-    /// Whether this instance is still responsible for a run that another has left.
-    fn still_has(&self, run: &str) -> bool {
-        if self.is_draining.load(Ordering::Relaxed) {
-            return false;
-        }
-        let mut state = self.supervision.state();
-        let is_theirs = state.held.get(run).is_some_and(|held| held.is_theirs);
-        if is_theirs {
-            state.held.remove(run);
-        }
-        state.held.contains_key(run)
-    }
-
     async fn record_to_end(&self, obligation: &Obligation, after: Position) {
         let Some(seat) = self.wait_for_room().await else {
             return;
@@ -190,6 +181,7 @@ impl Recorded {
 
     /// Waits for room for a run that another instance has left. Returns `None` as soon as this instance is drained.
     pub(super) async fn wait_for_room(&self) -> Option<Seat> {
+        // Polled, because such runs are rare and a freed seat has nobody to wake.
         loop {
             if self.is_draining.load(Ordering::Relaxed) {
                 return None;
@@ -199,12 +191,5 @@ impl Recorded {
             }
             self.client.relay().runtime.sleep(PAUSE).await;
         }
-    }
-
-    /// Reads a page of a log, from where this instance reads it.
-    pub(super) async fn page_of(&self, log: &LogId, after: Position) -> Found<super::Pages> {
-        let logs = self.logs.clone();
-        let page = crate::backend::chat::recorded::logs::PAGE;
-        logs.read(log.clone(), after, page, Duration::ZERO).await
     }
 }

@@ -2,9 +2,9 @@ use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::writing::until;
 use super::{Recorded, Writing};
 use crate::backend::chat::recorded::handle::Handle;
+use crate::backend::within::within;
 
 /// The interval at which the calls of `on_end` are checked.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -15,6 +15,7 @@ const LAST: Duration = Duration::from_secs(2);
 impl Recorded {
     /// Releases all runs that are recorded here, and waits for that until the deadline. Returns the number of runs left.
     pub(in crate::backend::chat) async fn drain(&self, deadline: Duration) -> usize {
+        // First, so that this instance takes over no run while it gives up its own.
         self.is_draining.store(true, Ordering::Relaxed);
         let handles: Vec<Handle> = self.logs.here().values().cloned().collect();
         if self.is_shared() {
@@ -34,7 +35,7 @@ impl Recorded {
                 runtime.sleep(PAUSE).await;
             }
         };
-        until(first, runtime.sleep(deadline.saturating_sub(last))).await;
+        within(runtime, deadline.saturating_sub(last), first).await;
         let registers: Vec<Writing> = {
             let state = self.supervision.state();
             state.registers.values().cloned().collect()
@@ -46,7 +47,7 @@ impl Recorded {
             }
         };
         // Not fatal: other instances find the registers by their silence.
-        if until(released, runtime.sleep(last)).await.is_none() {
+        if within(runtime, last, released).await.is_none() {
             self.complain(None);
         }
         let recorded = handles.iter().filter(|handle| !handle.is_over()).count();

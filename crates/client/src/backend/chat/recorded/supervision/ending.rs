@@ -95,35 +95,37 @@ impl Recorded {
         // Counted at once, and not in the task: `drain` waits for this count.
         self.supervision.reporting.fetch_add(1, Ordering::Relaxed);
         self.spawn(async move {
-            if this.report_until_accepted(&on_end, &obligation).await {
-                this.close(&obligation.run);
-            }
+            this.report_until_accepted(&on_end, &obligation).await;
         });
     }
 
-    /// Reports the end of a run until that succeeds. Returns `false` if another instance does so.
-    async fn report_until_accepted(&self, on_end: &OnEnd, obligation: &Obligation) -> bool {
+    /// Reports the end of a run until that succeeds or another instance does so, and then closes the obligation.
+    async fn report_until_accepted(&self, on_end: &OnEnd, obligation: &Obligation) {
         let (mut pause, mut outcome) = (PAUSE, None);
         loop {
             let reporting = &self.supervision.reporting;
             let result = self.report_once(on_end, obligation, &mut outcome).await;
-            reporting.fetch_sub(1, Ordering::Relaxed);
-            match result {
-                Ok(()) => return true,
-                Err(cause) => {
-                    let error = Error::new_on_end_failed(&obligation.run, cause);
-                    self.on_error.show(&error);
-                }
+            if result.is_ok() {
+                // Closed before it stops counting: `drain` releases the registers when nothing counts any more, and another
+                // instance would report an end again whose obligation is still open then.
+                self.close(&obligation.run);
             }
+            reporting.fetch_sub(1, Ordering::Relaxed);
+            let Err(cause) = result else {
+                return;
+            };
+            let error = Error::new_on_end_failed(&obligation.run, cause);
+            self.on_error.report(&error);
             // Other instances go on with it. With a log in memory there are none.
             if self.is_draining.load(Ordering::Relaxed) && self.is_shared() {
-                return false;
+                return;
             }
+            // Not counted during the delay, because `drain` need not wait for it: another instance can repeat the call.
             self.client.relay().runtime.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             // Another instance may have taken the register over during the delay. It reports the end then.
-            if self.is_theirs(&obligation.run) {
-                return false;
+            if !self.is_ours(&obligation.run) {
+                return;
             }
             reporting.fetch_add(1, Ordering::Relaxed);
         }
@@ -150,15 +152,6 @@ impl Recorded {
         on_end.call(ended).await
     }
 
-    fn is_theirs(&self, run: &str) -> bool {
-        let mut state = self.supervision.state();
-        let is_theirs = state.held.get(run).is_none_or(|held| held.is_theirs);
-        if is_theirs {
-            state.held.remove(run);
-        }
-        is_theirs
-    }
-
     /// Returns the outcome of a run, its message and its reference. They come from its log or, if that is incomplete, from the
     /// relay.
     async fn read_end(&self, obligation: &Obligation) -> (Outcome, UiMessage, Option<RunRef>) {
@@ -172,16 +165,18 @@ impl Recorded {
                         break None;
                     }
                 }
-                ReaderStep::Read { after, .. } => match self.page_of(&log, after).await {
+                ReaderStep::Read { after, .. } => match self.logs.page_here(&log, after).await {
                     Found::Some(entries) if !entries.is_empty() => {
                         reader.handle_page(entries, runtime.now());
                     }
+                    // The log is gone, or has no end: the relay is asked.
                     _ => break None,
                 },
                 ReaderStep::Over(ReaderEnd::Ended(ended)) => break Some(ended),
                 _ => break None,
             }
         };
+        // The end names the run even where the entry of its start is missing. The obligation knows at least the place.
         let stated = ended.as_ref().and_then(|ended| ended.run.as_ref());
         let run = stated.or_else(|| reader.run());
         let run = run.or(obligation.place.as_ref());
@@ -208,13 +203,14 @@ impl Recorded {
 
     /// Reads the run's stored answer from the relay.
     async fn follow_to_end(&self, place: &RunRef) -> Option<(Outcome, UiMessage)> {
-        // Following a run counts towards the limit like recording one.
+        // Following a run counts towards the limit like recording one. While this instance is drained there is no waiting for
+        // room, since `drain` waits for this report.
         let _room = self.wait_for_room().await;
         let run = FollowRun::new(place.clone());
         let mut run = match self.client.threads().follow(run) {
             Ok(run) => run,
             Err(error) => {
-                self.on_error.show(&error);
+                self.on_error.report(&error);
                 return None;
             }
         };

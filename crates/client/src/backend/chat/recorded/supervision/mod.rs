@@ -7,8 +7,8 @@
 //! ```
 //!
 //! An obligation is written to a register before its run is started, and closed after `on_end` has succeeded. So a run that was
-//! started is in a register of some instance until its end was reported. Only if the store fails is a run started without: a run
-//! must not fail because its supervision does.
+//! started is in a register of some instance until its end was reported. If the store fails, the run is started without an
+//! obligation in a register: a run must not fail because its supervision does.
 
 mod adopting;
 mod draining;
@@ -130,6 +130,7 @@ impl Recorded {
         for _ in 0..2 {
             let writing = self.current_register();
             let id = Arc::clone(&writing.id);
+            // Before the wait: if the run ends meanwhile, it must be closed in this register, too.
             if let Some(held) = self.supervision.state().held.get_mut(&run) {
                 held.registers.insert(Arc::clone(&id));
             }
@@ -138,6 +139,7 @@ impl Recorded {
                     if let Some(held) = self.supervision.state().held.get_mut(&run) {
                         held.stands = true;
                     }
+                    // The next outage is reported again.
                     self.supervision
                         .has_complained
                         .store(false, Ordering::Relaxed);
@@ -160,10 +162,11 @@ impl Recorded {
         false
     }
 
+    /// Reports that the store accepts no obligations, once for each outage.
     fn complain(&self, cause: Option<super::logs::Cause>) {
         let has_complained = &self.supervision.has_complained;
         if !has_complained.swap(true, Ordering::Relaxed) {
-            self.on_error.show(&Error::not_supervised(cause));
+            self.on_error.report(&Error::not_supervised(cause));
         }
     }
 
@@ -201,6 +204,7 @@ impl Recorded {
                 noted.extend(registers.map(|writing| writing.place(run, place)));
             }
         }
+        // The changes are on their way by now, even if nobody awaits this.
         async move {
             for noted in noted {
                 noted.await;
@@ -239,11 +243,24 @@ impl Recorded {
             RecorderEnd::Ended => self.settle(run),
             // Other instances take it over.
             RecorderEnd::Released => {}
+            // Its task looks at the log again.
             _ if has_duty => {}
             // Nothing was started, or the instance that has claimed the log has an obligation of its own.
             RecorderEnd::Busy | RecorderEnd::Full | RecorderEnd::Fenced => self.close(run),
+            // Its end is not in the log, and it may go on without a recorder.
             _ => self.look_after(run, vec![self.instance.to_string()]),
         }
+    }
+
+    /// Whether this instance is still responsible for a run. Forgets the run if another instance has taken its register over.
+    fn is_ours(&self, run: &str) -> bool {
+        let mut state = self.supervision.state();
+        let is_theirs = state.held.get(run).is_some_and(|held| held.is_theirs);
+        if is_theirs {
+            // Not closed: the obligation belongs to the other instance, which closes it.
+            state.held.remove(run);
+        }
+        state.held.contains_key(run)
     }
 
     /// Handles the loss of a register: another instance has taken it over, or the store has lost it. Obligations that are in no

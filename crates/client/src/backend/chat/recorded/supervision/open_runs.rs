@@ -65,6 +65,7 @@ impl Recorded {
                 }
             }
         }
+        // A register that is written for longer than a day is in several rosters.
         registers.sort_unstable();
         registers.dedup();
         Ok(registers)
@@ -75,9 +76,11 @@ impl Recorded {
         let (found, cause) = self.logs.stored_last(&log).await;
         match found {
             Found::Unavailable => return Err(unavailable(cause)),
+            // A closed register is deleted long before the roster that lists it.
             Found::Nothing => return Ok(Vec::new()),
             Found::Some((_, last)) => {
                 let last = Logged::decode(&last).map_err(unknown)?.entry;
+                // A register ends when nothing in it is open, so the rest need not be read.
                 if matches!(last, Entry::End(_)) {
                     return Ok(Vec::new());
                 }

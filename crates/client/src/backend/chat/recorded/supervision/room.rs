@@ -21,11 +21,14 @@ impl Room {
     pub(super) fn of(limit: usize) -> Self {
         Self {
             limit,
+            // Seats that were taken earlier count towards the earlier limit only.
             taken: Arc::default(),
         }
     }
 
+    /// Takes a place within the limit, if one is free.
     pub(in crate::backend::chat::recorded) fn take(&self) -> Option<Seat> {
+        // In one step, so that of two callers that see the last free place only one takes it.
         let more = |taken: usize| (taken < self.limit).then_some(taken + 1);
         let taken = self
             .taken

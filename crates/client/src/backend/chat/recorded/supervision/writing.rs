@@ -1,13 +1,10 @@
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt as _;
-use futures_util::future::{Either, select};
 use twentyfirst_protocol::flow::Now;
 use twentyfirst_protocol::run_log::register::{Obligation, Register, RegisterEnd, RegisterStep};
 use twentyfirst_protocol::run_log::{Appended, Position};
@@ -15,6 +12,7 @@ use twentyfirst_protocol::runs::RunRef;
 
 use super::Recorded;
 use crate::backend::chat::recorded::logs::Cause;
+use crate::backend::within::within;
 use crate::client::seed;
 use crate::error::Error;
 
@@ -22,6 +20,7 @@ use crate::error::Error;
 #[derive(Clone)]
 pub(super) struct Writing {
     pub(super) id: Arc<str>,
+    /// Unbounded, because closing must not wait, and each run sends only three notes.
     notes: mpsc::UnboundedSender<Note>,
     is_full: Arc<AtomicBool>,
 }
@@ -141,8 +140,9 @@ struct Task {
     is_full: Arc<AtomicBool>,
     register: Register,
     notes: mpsc::UnboundedReceiver<Note>,
-    /// The callers that wait for an obligation to be stored, by run.
-    waiting: HashMap<String, oneshot::Sender<Opened>>,
+    /// The callers that wait for an obligation to be stored, by run. Several may wait for one, because several readers may find
+    /// its run silent at the same time.
+    waiting: HashMap<String, Vec<oneshot::Sender<Opened>>>,
     /// The callers that wait for a place to be stored, by run.
     placing: HashMap<String, oneshot::Sender<()>>,
     releasing: Vec<oneshot::Sender<()>>,
@@ -176,11 +176,12 @@ impl Task {
                     self.register.handle_last(found, self.now());
                 }
                 RegisterStep::Read(log, after) => {
+                    // Nobody waits yet: only the entries of a register that is taken over are read, before it is written.
                     self.register.handle_page(logs.page(&log, after).await.0);
                 }
                 RegisterStep::Noted(noted) => {
                     for opened in &noted.opened {
-                        self.tell(&opened.run, Opened::Stands);
+                        self.stands(&opened.run);
                     }
                     for placed in &noted.placed {
                         // Dropping the sender completes the wait.
@@ -211,10 +212,10 @@ impl Task {
             None => self.notes.next().await,
             Some(until) => {
                 let left = until.saturating_duration_since(now.mono);
-                let sleep = self.context.client.relay().runtime.sleep(left);
-                match select(self.notes.next(), sleep).await {
-                    Either::Left((note, _)) => note,
-                    Either::Right(_) => return,
+                let runtime = &self.context.client.relay().runtime;
+                match within(runtime, left, self.notes.next()).await {
+                    Some(note) => note,
+                    None => return,
                 }
             }
         };
@@ -228,7 +229,9 @@ impl Task {
     fn take(&mut self, note: Note) {
         match note {
             Note::Open(obligation, tell) => {
-                self.waiting.insert(obligation.run.clone(), tell);
+                // All of them are kept: a caller whose sender is dropped takes this task for gone, and leaves the register.
+                let waiting = self.waiting.entry(obligation.run.clone());
+                waiting.or_default().push(tell);
                 self.register.open(obligation);
             }
             Note::Place(run, place, tell) => {
@@ -238,24 +241,26 @@ impl Task {
             Note::Close(run) => self.register.close(run),
             Note::Retire => self.register.retire(),
             Note::Release(tell) => {
+                // Completed when this task ends and drops it.
                 self.releasing.push(tell);
+                // Retired as well, so that a register in which nothing is open ends, and no other instance has to take it over.
                 self.register.retire();
                 self.register.release();
             }
         }
     }
 
-    fn tell(&mut self, run: &str, opened: Opened) {
-        if let Some(tell) = self.waiting.remove(run) {
+    fn stands(&mut self, run: &str) {
+        for tell in self.waiting.remove(run).unwrap_or_default() {
             // Fails only if nobody waits any more. The obligation is stored all the same.
-            let _ = tell.send(opened);
+            let _ = tell.send(Opened::Stands);
         }
     }
 
     fn no_longer_wait(&mut self, cause: Option<Cause>) {
         let mut cause = cause;
         self.placing.clear();
-        for (_, tell) in self.waiting.drain() {
+        for tell in self.waiting.drain().flat_map(|(_, waiting)| waiting) {
             let _ = tell.send(Opened::Pending(cause.take()));
         }
     }
@@ -271,20 +276,9 @@ impl Task {
             RegisterEnd::Unreadable(error) => {
                 context.supervision.state().registers.remove(id);
                 let error = Error::not_supervised(Some(error.into()));
-                context.on_error.show(&error);
+                context.on_error.report(&error);
             }
             _ => context.lose_register(id, false),
         }
-    }
-}
-
-/// Awaits a future until a timer ends. Returns `None` after that.
-pub(super) async fn until<T>(
-    work: impl Future<Output = T>,
-    timer: impl Future<Output = ()>,
-) -> Option<T> {
-    match select(pin!(work), pin!(timer)).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => None,
     }
 }
