@@ -13,7 +13,7 @@ pub(super) fn text(body: Vec<u8>) -> String {
     text
 }
 
-/// Checks that a text is one JSON object, and returns its members of these names. If a name repeats, the last one counts.
+/// Checks that a text is one JSON object, and returns its members with these names. If a name repeats, the last member counts.
 pub(super) fn members<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
