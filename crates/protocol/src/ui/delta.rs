@@ -17,7 +17,7 @@ use super::{
 pub(super) struct Delta {
     kind: Kind,
     id: Range<usize>,
-    /// The range of the delta, or `None` if it had escapes and was unescaped.
+    /// The range of the delta's text; `None` if it has escapes, because the text is in [`Unescaped`] then.
     delta: Option<Range<usize>>,
     /// The length of the whole object.
     pub(super) length: usize,
@@ -31,7 +31,7 @@ enum Kind {
 }
 
 impl Delta {
-    /// Reads the object at the beginning of `bytes`; `None` if it is incomplete.
+    /// Reads the object at the beginning of `bytes`; `None` if it is incomplete or not in the layout.
     #[inline]
     pub(super) fn read(bytes: &[u8], unescaped: &mut Unescaped) -> Option<Self> {
         const SHORTEST: &[u8] = br#"{"type":"text-delta","id":"","delta":""}"#;
@@ -95,7 +95,7 @@ impl Delta {
         self.with(part(&self.id), delta)
     }
 
-    /// Reads a text that is one such object as a whole.
+    /// Decodes a text that consists of one such object; `None` for any other text.
     #[inline]
     pub(super) fn decode(data: &str) -> Option<Chunk<'_>> {
         let mut unescaped = Unescaped::default();
@@ -126,7 +126,7 @@ impl Delta {
 /// A string without its escapes, in a reused buffer.
 #[derive(Debug, Default)]
 pub(super) struct Unescaped {
-    /// The bytes after `length` are leftovers, to be overwritten.
+    /// The bytes after `length` have no meaning. They are kept as room to write to.
     bytes: Vec<u8>,
     length: usize,
 }
@@ -141,8 +141,8 @@ impl Unescaped {
         self.bytes
     }
 
-    /// Unescapes the string that begins at `start` and has its first stop at `stop`. Returns its end; `None` if it is incomplete,
-    /// invalid or ill-formed.
+    /// Unescapes the string that begins at `start` and has its first escape at `stop`. Returns the position after its closing
+    /// quote; `None` if it is incomplete or invalid, or has half a surrogate pair.
     fn fill(&mut self, bytes: &[u8], start: usize, mut stop: usize) -> Option<usize> {
         let mut stops = Stops::new(bytes, stop);
         let mut at = start;
@@ -159,7 +159,7 @@ impl Unescaped {
                     at = bytes.len() - rest.len();
                 }
                 [b'\\', byte, ..] => {
-                    // There is room for it after the appended bytes.
+                    // `append` has left room for it.
                     *self.bytes.get_mut(self.length)? = escaped(*byte)?;
                     self.length += 1;
                     at = stop + 2;
@@ -192,8 +192,8 @@ impl Unescaped {
     }
 }
 
-/// Decodes a string that is not UTF-8. The standard replaces invalid bytes in the stream; quotes and escapes are ASCII, so
-/// replacing them in the string has the same result.
+/// Decodes a string that is not UTF-8. The standard replaces invalid bytes in the whole stream. Replacing them in the string alone
+/// has the same result, because quotes and escapes are ASCII.
 #[cold]
 fn replaced(bytes: &[u8]) -> Text<'_> {
     String::from_utf8_lossy(bytes).into_owned().into()

@@ -12,8 +12,8 @@ use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 
 /// The tool calls whose input is streaming or has streamed, each with the text of its input.
 ///
-/// A part shows the text and the value read from it, but only when the message is looked at: rewriting both for every delta would
-/// take time quadratic in the size of the input.
+/// A part shows the text and the value read from it. Both are written into the part only when the message is looked at: writing them
+/// for every delta would take time quadratic in the size of the input.
 ///
 /// ```text
 ///          show, append_fresh            settle (the message is looked at)
@@ -26,7 +26,7 @@ use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
     calls: ByText<Box<Call>>,
-    /// The parts that may not show all of the input of their call yet.
+    /// The parts that may not show the whole input of their call yet.
     stale: Vec<usize>,
     /// The parts that no longer show the input of their call, and keep what they showed last.
     released: Vec<usize>,
@@ -38,7 +38,7 @@ pub(super) struct Calls {
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) dynamic: bool,
-    /// Whether it was opened by a delta, so that the tool's name is unknown.
+    /// Whether the tool's name is unknown, because a delta has opened the call.
     pub(super) nameless: bool,
     names: Arc<Names>,
     encoding: Option<InputEncoding>,
@@ -46,13 +46,13 @@ pub(super) struct Call {
     half: Half,
     /// The part that shows the current input.
     shown: Option<Shown>,
-    /// Whether that part does not show everything yet.
+    /// Whether that part does not show the whole input yet.
     stale: bool,
-    /// Whether the part is in the list of possibly stale ones.
+    /// Whether [`Calls::stale`] has a part of this call.
     listed: bool,
 }
 
-/// The names that a call's start brings and each delta needs again.
+/// The names in the start of a call. Each delta may need them again, for a part in a later step.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     pub(super) tool_name: Text<'static>,
@@ -63,7 +63,7 @@ pub(super) struct Names {
 #[derive(Clone, Copy, Debug)]
 struct Shown {
     part: usize,
-    /// Whether the part also has the text.
+    /// Whether the part also shows the text.
     raw: bool,
     /// Whether the last change of the part was a delta.
     fresh: bool,
@@ -72,9 +72,9 @@ struct Shown {
 /// The growth of a call for a delta.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
-    /// The capacity that its text needs.
+    /// The capacity that the text of the input needs.
     capacity: usize,
-    /// The additional memory of the text and of everything that follows from it, at most.
+    /// An upper bound for the additional memory of the text, and of the part that shows it.
     pub(super) more: usize,
 }
 
@@ -120,15 +120,15 @@ impl Call {
         self.encoding
     }
 
-    /// Returns the growth for a delta, if there is `room` for it and for everything that follows from it.
+    /// Returns the growth for a delta; `None` if there is no `room` for it.
     pub(super) fn growth(&self, delta: &Text<'_>, room: usize) -> Option<Growth> {
-        // A waiting half of a character becomes whole, and is counted as shown.
+        // U+FFFD may be needed twice: for a half that stays alone, and for one that waits at the end.
         let added = delta.stored_len() + 2 * "\u{fffd}".len();
         let text = self.input.text().len() + added;
         let scratch = self.half.scratch(delta);
         let mut more = scratch + self.input.growth(added, added);
         if more > room {
-            // Few deltas consist of brackets alone, so the estimate without counting them is tried first.
+            // The first estimate took every byte for a bracket, which is cheap and nearly always fits. Now count them.
             more = scratch + self.input.growth(added, brackets(delta));
         }
         let mut capacity = self.input.capacity();
@@ -144,7 +144,7 @@ impl Call {
         self.input.push(&piece, capacity);
     }
 
-    /// Reads the whole text, and the value in it.
+    /// Returns the text to show, and the value read from it.
     fn read(&self) -> (String, Option<RawJson<'static>>) {
         if self.half.is_waiting() {
             return self.input.with("\u{fffd}").into_shown();
@@ -163,10 +163,10 @@ impl Call {
         Self::EMPTY_SIZE + self.names.size() + self.input.held() + shown
     }
 
-    /// The memory of an empty call, with its places in lists of calls.
+    /// The memory of an empty call, with its entries in the lists of parts.
     const EMPTY_SIZE: usize = allocation(size_of::<Self>()) + 6 * size_of::<usize>();
 
-    /// Returns the memory of the input in a part that shows it: the text, the value, and the work of reading it.
+    /// Returns the memory of the input in a part that shows it: the text, the value, and the temporary memory to read it.
     pub(super) fn shown_size(&self) -> usize {
         let text = self.input.text().len();
         allocation(text + "\u{fffd}".len())
@@ -190,7 +190,7 @@ impl Call {
         let Some(Part::Tool(part)) = parts.get_mut(shown.part) else {
             return;
         };
-        // Drop what was shown before anything new is allocated: both together could exceed the limit.
+        // Drop the old input before the new one is allocated: both together could exceed the limit.
         part.input = None;
         if shown.raw {
             part.raw_input = None;
@@ -241,13 +241,13 @@ impl Calls {
         self.size + self.calls.held()
     }
 
-    /// Returns the additional memory for another call with these names, at most.
+    /// Returns an upper bound for the additional memory of another call. `names` is the memory of its names.
     pub(super) fn call_growth(&self, tool_call_id: &Text<'_>, names: usize) -> usize {
         let names_size = allocation(size_of::<Names>() + 2 * size_of::<usize>()) + names;
         self.calls.growth(tool_call_id) + Call::EMPTY_SIZE + names_size + Input::EMPTY_SIZE
     }
 
-    /// Returns the growth of a call for a delta, if there is `room` for it and for everything that follows from it.
+    /// Returns the growth of a call for a delta; `None` if there is no `room` for it.
     pub(super) fn growth(
         &self,
         tool_call_id: &Text<'_>,
@@ -257,7 +257,7 @@ impl Calls {
         self.calls.get(tool_call_id)?.growth(delta, room)
     }
 
-    /// Marks the tool's name as known. Returns whether it was unknown before.
+    /// Marks the tool's name as known. If it was unknown before, also records whether the tool is dynamic, and returns `true`.
     pub(super) fn named(&mut self, tool_call_id: &Text<'_>, dynamic: bool) -> bool {
         let Some(call) = self.calls.get_mut(tool_call_id) else {
             return false;
@@ -266,7 +266,7 @@ impl Calls {
         mem::take(&mut call.nameless)
     }
 
-    /// Begins the input of a call with an empty text.
+    /// Begins the input of a call, with an empty text. A part that showed an earlier input of the call keeps it.
     pub(super) fn start(&mut self, tool_call_id: &Text<'_>, mut call: Call, parts: &mut [Part]) {
         call.listed = self.get(tool_call_id).is_some_and(|old| old.listed);
         self.size += call.size();
@@ -277,8 +277,8 @@ impl Calls {
         }
     }
 
-    /// Appends to the input of a call, if there is `room`, and if a part from `step_start` on already shows everything else that
-    /// a delta says. Returns that part.
+    /// Appends to the input of a call if nothing but the input changes: a part from `step_start` on shows it, and the last change
+    /// of that part was a delta, too. Returns that part; `None` otherwise, or if there is no `room`.
     pub(super) fn append_fresh(
         &mut self,
         tool_call_id: &Text<'_>,
@@ -302,7 +302,8 @@ impl Calls {
         Some(shown.part)
     }
 
-    /// Appends to the input of a call with a growth found before. If another part shows the input, that part keeps the old state.
+    /// Appends to the input of a call, with the [`growth`](Self::growth) for this delta. If another part than `part` shows the
+    /// input, that part keeps the input as it was.
     pub(super) fn append(
         &mut self,
         tool_call_id: &Text<'_>,
@@ -326,7 +327,7 @@ impl Calls {
         self.released.extend(released);
     }
 
-    /// Makes this part show the input of the call, until another change.
+    /// Makes this part show the input of the call. `raw` says whether it also shows the text.
     pub(super) fn show(&mut self, tool_call_id: &Text<'_>, part: usize, raw: bool) {
         let mut listed = true;
         self.change(tool_call_id, |call| {
@@ -353,7 +354,7 @@ impl Calls {
         });
     }
 
-    /// Records that the part has an input of its own.
+    /// Records that the part no longer shows the input of the call.
     pub(super) fn hide(&mut self, tool_call_id: &Text<'_>, part: usize) {
         self.change(tool_call_id, |call| {
             call.shown = call.shown.filter(|shown| shown.part != part);

@@ -13,11 +13,11 @@ use crate::ui::{Part, RawJson, ReasoningPart, Text, TextPart, TextState};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Active {
     pub(super) part: usize,
-    /// The waiting half of a character. While it waits, the text shows U+FFFD in its place.
+    /// The first half of a character that waits for the second. Meanwhile the text ends with U+FFFD in its place.
     half: Half,
 }
 
-/// The kinds of parts that are written piece by piece.
+/// The kinds of parts that are written delta by delta, apart from tool calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Text,
@@ -109,7 +109,7 @@ impl Assembler {
         let text = self.message.parts.get_mut(active.part).and_then(text_of);
         let (length, capacity) =
             text.map_or((0, 0), |(text, ..)| (text.stored_len(), text.capacity()));
-        // A waiting half of a character becomes whole, and is counted as shown.
+        // U+FFFD may be needed twice: for a half that stays alone, and for one that waits at the end.
         let needed = length + delta.stored_len() + 2 * REPLACEMENT_LENGTH;
         let grows = needed > capacity;
         let mut new_capacity = capacity;
@@ -136,6 +136,7 @@ impl Assembler {
             longer.reserve_exact(new_capacity - length);
         }
         if had_half {
+            // Remove the U+FFFD that was shown for the half. It is appended again below if a half still waits.
             longer.pop();
         }
         longer.push_str(&piece);

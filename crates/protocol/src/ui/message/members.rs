@@ -9,8 +9,7 @@ use crate::ui::{RawJson, Text};
 
 /// Members of a JSON object that its type does not name, or whose values do not fit their type (`"title": null`).
 ///
-/// They keep their order and are written back unchanged. If a name repeats, the later value counts, as in every JSON reader of
-/// the AI SDK.
+/// They keep their order and are written back unchanged. If a name repeats, the last value counts, as in JavaScript.
 #[derive(Clone, Default, PartialEq)]
 pub struct Members {
     list: Vec<(Text<'static>, RawJson<'static>)>,
@@ -49,7 +48,7 @@ impl Members {
         self.list.reserve_exact(members);
     }
 
-    /// Removes a member.
+    /// Removes a member and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<RawJson<'static>> {
         let last = self.list.iter().rposition(|(key, _)| key == name)?;
         let (_, value) = self.list.remove(last);
@@ -206,8 +205,9 @@ fn read_text(raw: &str) -> Option<Text<'static>> {
     Some(Text::from_json_string(raw).into_owned())
 }
 
-/// The type of a member: it reads a JSON value if the value fits.
+/// The type of a member's value.
 pub(in crate::ui) trait Member: Sized {
+    /// Reads a JSON value; `None` if it does not fit the type.
     fn read(raw: &RawJson<'static>) -> Option<Self>;
 }
 
@@ -250,7 +250,7 @@ pub(in crate::ui) fn write_object<S: Serializer>(
     if other.iter().all(|(name, _)| name.is_well_formed()) {
         return write_members(object, serializer.serialize_map(None)?);
     }
-    // `serde` can only write names that are Rust strings: write this object as text instead.
+    // `serde` can only write names that are Rust strings, so write this object as raw JSON.
     write_members(object, JsonText::default())
         .map_err(S::Error::custom)?
         .serialize(serializer)

@@ -75,7 +75,7 @@ impl Part {
             .unwrap_or(Self::Unknown(raw))
     }
 
-    /// Reads a part of a known type. Steering messages do not nest: within one, another is unknown.
+    /// Reads a part of a known type. A steering message within another is unknown, as they do not nest.
     fn from_members(mut members: Members, nested: bool) -> Option<Self> {
         let kind: Text<'static> = members.take("type")?;
         Some(match kind.as_str().unwrap_or_default() {
@@ -666,7 +666,7 @@ impl SteeringMessagePart {
         Some(parts)
     }
 
-    /// Returns the memory of the parts read from this, at most, in bytes.
+    /// Returns an upper bound for the memory of the parts read from this value, in bytes.
     pub(crate) fn size_of_parts(raw: &RawJson<'_>) -> usize {
         let json = raw.get();
         let count = |byte| memchr::memchr_iter(byte, json.as_bytes()).count();

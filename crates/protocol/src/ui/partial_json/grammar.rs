@@ -10,7 +10,9 @@ pub(super) struct Grammar {
     containers: Vec<Container>,
     /// The number of bytes read.
     read: usize,
+    /// The number of bytes before the last position at which the text can be closed.
     kept: usize,
+    /// The start of the current key, after its quote.
     key_start: usize,
     is_odd: bool,
     has_suspicious_key: bool,
@@ -46,7 +48,7 @@ enum State {
 enum Str {
     Plain,
     Escape,
-    /// So many hexadecimal digits have to follow.
+    /// In a `\u` escape, with this many hexadecimal digits to follow.
     Unicode(u8),
 }
 
@@ -64,7 +66,7 @@ enum Num {
 }
 
 impl Grammar {
-    /// Reads the text up to `end`, from the end of the last read.
+    /// Reads on, up to `end`. Everything before was read by earlier calls.
     pub(super) fn read(&mut self, text: &str, end: usize) {
         let bytes = text.as_bytes();
         let bytes = bytes.get(..end).unwrap_or(bytes);
@@ -105,7 +107,7 @@ impl Grammar {
                 },
                 State::Key(place) => match place.after(byte) {
                     Some(after) => {
-                        // The AI SDK takes the quote for the end of the key.
+                        // The AI SDK takes this quote for the end of the key.
                         self.is_odd |= (place, byte) == (Str::Escape, b'"');
                         self.state = State::Key(after);
                     }
@@ -133,7 +135,7 @@ impl Grammar {
         }
     }
 
-    /// Returns whether the text is a document.
+    /// Returns whether the text is a complete document.
     pub(super) fn is_complete(&self) -> bool {
         let value_ended = match self.state {
             State::AfterValue => true,
@@ -143,7 +145,7 @@ impl Grammar {
         value_ended && self.containers.is_empty()
     }
 
-    /// Returns whether there may be a key that the AI SDK refuses.
+    /// Returns whether the text may have a key that the AI SDK refuses.
     pub(super) fn has_suspicious_key(&self) -> bool {
         self.has_suspicious_key
     }
@@ -153,7 +155,7 @@ impl Grammar {
         self.is_odd
     }
 
-    /// Returns the number of bytes that are kept when the text is closed: up to the last position at which it can be.
+    /// Returns the number of bytes that are kept when the text is closed.
     pub(super) fn kept(&self) -> usize {
         self.kept
     }
@@ -269,7 +271,7 @@ impl Grammar {
             (Num::Zero | Num::Integer | Num::Fraction, b'e' | b'E') => Num::Exponent,
             (Num::Exponent, b'-') => Num::ExponentSign,
             (Num::Exponent, b'+') => {
-                // The AI SDK takes this for the end of the number.
+                // The AI SDK takes `+` for the end of the number.
                 self.is_odd = true;
                 Num::ExponentSign
             }
