@@ -220,6 +220,7 @@ impl ApiError {
     /// A body with a content coding is not read.
     pub fn new(head: &Parts, body: &[u8]) -> Self {
         let unreadable = unreadable_coding(&head.headers);
+        // Compressed bytes would be shown as nonsense.
         let body = if unreadable.is_some() { b"" } else { body };
         let mut error = Self {
             status: head.status,
@@ -242,6 +243,7 @@ impl ApiError {
             error.message = text;
         } else {
             let text = error.body.trim_start_matches('\u{feff}').trim();
+            // A page or broken JSON is not a message that a person could read.
             if !text.starts_with(['<', '{', '[']) {
                 error.message = text.to_owned();
             }
@@ -285,6 +287,7 @@ impl ApiError {
                 members.extend(other.map(|other| ("error".to_owned(), other)));
             }
         }
+        // A `status` that only repeats the response's own is not an extra member.
         if members.get("status").and_then(Value::as_u64) == Some(self.status.as_u16().into()) {
             members.remove("status");
         }

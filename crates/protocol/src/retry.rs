@@ -210,6 +210,7 @@ impl Attempts {
                 repeatable || error.status() == StatusCode::TOO_MANY_REQUESTS
             }
         };
+        // Not even a 429 or an unsent request: by the time of another attempt, a later run may be the one it reaches.
         if !again || self.safety == Safety::FlowOnly {
             return Decision::GiveUp(GiveUp::NotRepeatable);
         }

@@ -82,10 +82,12 @@ impl<B: Body> Stream for UiChunks<B> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         loop {
+            // First the chunks of the last piece, so that at most one piece is held.
             match this.decoder.next_chunk() {
                 Some(Ok(chunk)) => return Poll::Ready(Some(Ok(chunk.into_owned()))),
                 Some(Err(error)) => {
                     if error.is_fatal() {
+                        // Nothing more can be read, so free the connection now and not when the stream is dropped.
                         this.source.close();
                     }
                     return Poll::Ready(Some(Err(error.into())));

@@ -79,9 +79,11 @@ impl<B: Body> Stream for SseEvents<B> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         loop {
+            // First the events of the last piece, so that at most one piece is held.
             match this.decoder.next_event() {
                 Some(Ok(event)) => return Poll::Ready(Some(Ok(event.into_owned()))),
                 Some(Err(error)) => {
+                    // Nothing more can be read, so free the connection now and not when the stream is dropped.
                     this.source.close();
                     return Poll::Ready(Some(Err(error.into())));
                 }

@@ -163,6 +163,7 @@ impl<B: Body> Stream for UiMessages<B> {
                 }
                 *this.error = Some(error);
             }
+            // The message comes first, then the error, then the end: no change is lost, and every error is seen.
             if this.error.is_some() || this.source.has_ended() || this.message.has_grown() {
                 if let Some(message) = this.message.take() {
                     return Poll::Ready(Some(Ok(message)));
@@ -182,6 +183,7 @@ impl<B: Body> Stream for UiMessages<B> {
                 }
                 Poll::Ready(None) => *this.unfinished = this.decoder.finish().err(),
                 Poll::Pending => {
+                    // No data is ready, so there is time to show what has changed. The body wakes the task for more.
                     return match this.message.take() {
                         Some(message) => Poll::Ready(Some(Ok(message))),
                         None => Poll::Pending,

@@ -85,6 +85,7 @@ impl<'a> Spelling<'a> {
             end: at,
             ..Found::default()
         };
+        // The readings still to be followed: the matched bytes, and the position in the text. Each is followed once.
         let mut open = vec![(0, at)];
         let mut seen = BTreeSet::new();
         while let Some((mut matched, mut at)) = open.pop() {
@@ -100,6 +101,7 @@ impl<'a> Spelling<'a> {
                     break;
                 };
                 if !is_special(byte) {
+                    // Nearly all bytes: they have one meaning, which needs no bookkeeping.
                     if byte != wanted {
                         break;
                     }
@@ -114,6 +116,7 @@ impl<'a> Spelling<'a> {
                 }
                 for depth in 0..=DEPTH {
                     match self.read(at, depth) {
+                        // The text ends within an escape, which could become the next byte of the secret.
                         None => found.at_end = found.at_end.max(Some(matched)),
                         Some(unit) => {
                             if let Some(length) = unit.begins(&bytes[matched..]) {

@@ -100,6 +100,7 @@ impl Decoder {
         }
         self.forget_lent_event();
         if self.piece.is_empty() && self.queue.is_empty() && !self.over_total {
+            // The usual case: everything before was read, so the piece need not pass through the queue.
             self.take(piece.into());
         } else {
             self.queue.push_back(piece.into());
@@ -183,6 +184,7 @@ impl Decoder {
     pub(crate) fn peek_data(&mut self) -> Option<&[u8]> {
         self.forget_lent_event();
         let rest = self.piece.get(self.at..).unwrap_or_default();
+        // Neither within a line that an earlier piece began, nor after the first data line of an event.
         if self.line.is_empty() && self.data == Data::None {
             rest.strip_prefix(DATA)
         } else {
@@ -256,6 +258,7 @@ impl Decoder {
         loop {
             let rest = self.piece.get(self.at..).unwrap_or_default();
             let Some(&first) = rest.first() else {
+                // Only now, after all bytes within the limit were read.
                 if self.over_total {
                     return Some(Err(SseError::StreamTooLong {
                         limit: self.limits.total,
@@ -271,6 +274,7 @@ impl Decoder {
                 self.take(piece);
                 continue;
             };
+            // A line feed after a carriage return belongs to the same line end, even if a new piece begins between them.
             if mem::take(&mut self.after_carriage_return) && first == b'\n' {
                 self.at += 1;
                 continue;
@@ -291,6 +295,7 @@ impl Decoder {
                 }));
             }
             let start = self.at;
+            // Only a line that a piece cuts is copied. A whole line is read in its piece.
             if end.is_none() || !self.line.is_empty() {
                 let line = rest.get(..length).unwrap_or_default();
                 self.line.append(line, self.limits.line);
@@ -335,6 +340,7 @@ impl Decoder {
             Line::InPiece(range) => self.piece.get(range.clone()).unwrap_or_default(),
             Line::InBuffer => &self.line,
         };
+        // Not before the first line is whole, because a piece may end within the mark.
         if !mem::replace(&mut self.begun, true) {
             bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         }
@@ -357,6 +363,7 @@ impl Decoder {
                 false
             }
             (Field::Retry, value) => {
+                // Any other value leaves the time unchanged, by the standard.
                 if let Some(retry) = milliseconds(value) {
                     self.retry = Some(retry);
                 }
@@ -421,6 +428,7 @@ impl Decoder {
             self.last_event_id = Some(id);
         }
         if self.data == Data::None {
+            // By the standard, such an event is not dispatched, and its name does not apply to the next one.
             self.name.clear();
             return false;
         }

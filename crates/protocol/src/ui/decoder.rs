@@ -170,6 +170,7 @@ impl Decoder {
             }
         };
         let chunk = Chunk::decode(text)?;
+        // Only here and not in the fast path, because a delta never ends a stream.
         self.end_signs.see(&chunk);
         Ok(chunk)
     }

@@ -61,6 +61,7 @@ impl Delta {
     ) -> Option<Self> {
         let id_start = bytes.len() - rest.len();
         let id_end = id_start + plain_prefix(rest);
+        // An id with an escape ends before its quote, so it is not in the layout.
         let rest = bytes.get(id_end..)?.strip_prefix(between)?;
         let start = bytes.len() - rest.len();
         let stop = start + plain_prefix(rest);
@@ -69,6 +70,7 @@ impl Delta {
             b'\\' => (None, unescaped.fill(bytes, start, stop)?),
             _ => return None,
         };
+        // A further member, such as `providerMetadata`, is not in the layout.
         (bytes.get(end) == Some(&b'}')).then_some(Self {
             kind,
             id: id_start..id_end,

@@ -225,6 +225,7 @@ impl Calls {
                 call.append(text, text.stored_len());
             }
             calls.size += call.size();
+            // If an id repeats, its last part is the one that continues.
             if let Some(old) = calls.calls.insert(&part.tool_call_id, Box::new(call)) {
                 calls.size -= old.size();
             }
@@ -268,10 +269,12 @@ impl Calls {
 
     /// Begins the input of a call, with an empty text. A part that showed an earlier input of the call keeps it.
     pub(super) fn start(&mut self, tool_call_id: &Text<'_>, mut call: Call, parts: &mut [Part]) {
+        // A part of the old call may still be listed. The list finds calls by their id, so it must not get another entry.
         call.listed = self.get(tool_call_id).is_some_and(|old| old.listed);
         self.size += call.size();
         if let Some(mut old) = self.calls.insert(tool_call_id, Box::new(call)) {
             self.size -= old.size();
+            // The old input is dropped with the old call, so its part has to show all of it now.
             old.settle(parts);
             self.released.extend(old.shown.map(|shown| shown.part));
         }
@@ -288,6 +291,7 @@ impl Calls {
     ) -> Option<usize> {
         let call = self.calls.get_mut(tool_call_id)?;
         let shown = call.shown.filter(|shown| shown.raw && shown.fresh)?;
+        // A delta in a later step creates a part there, so the part of the earlier step must not change.
         if shown.part < step_start {
             return None;
         }
@@ -319,6 +323,7 @@ impl Calls {
                 .map(|shown| shown.part)
                 .filter(|&shown| Some(shown) != part);
             if released.is_some() {
+                // That part shows the input up to here, without this delta.
                 call.settle(parts);
                 call.shown = None;
             }
@@ -349,6 +354,7 @@ impl Calls {
         self.change(tool_call_id, |call| {
             if let Some(shown) = call.shown.as_mut().filter(|shown| shown.part == part) {
                 shown.raw &= raw;
+                // The next delta has to restore more than the input, so `append_fresh` must not take it.
                 shown.fresh = false;
             }
         });
@@ -379,6 +385,7 @@ impl Calls {
 
     /// Forgets all calls. Their parts keep what they showed last.
     pub(super) fn clear(&mut self, parts: &mut [Part]) {
+        // First, because the inputs are dropped with the calls.
         self.settle(parts);
         let calls = mem::take(self).calls;
         let shown = calls.into_values().filter_map(|call| call.shown);
@@ -393,6 +400,7 @@ impl Calls {
     /// Writes every input into the part that shows it.
     pub(super) fn settle(&mut self, parts: &mut [Part]) {
         for at in mem::take(&mut self.stale) {
+            // Meanwhile another part may show the input. The call knows which, and the listed part still has the call's id.
             if let Some(Part::Tool(part)) = parts.get(at)
                 && let Some(call) = self.calls.get_mut(&part.tool_call_id)
             {

@@ -92,6 +92,7 @@ impl Index {
                 let step_start = self.step_start;
                 let is_new = self.tools.get(&part.tool_call_id).is_none();
                 let parts = self.tools.entry(&part.tool_call_id);
+                // With the first part of the call in a step, its parts of earlier steps can only be found as `before`.
                 if is_new || parts.last < step_start {
                     *parts = CallParts {
                         before: (!is_new).then_some(parts.last),
@@ -111,6 +112,7 @@ impl Index {
                 name, id: Some(id), ..
             }) => {
                 let key = data_key(name, id);
+                // Only a message that is continued can have two such parts. As in the AI SDK, the first one is replaced.
                 if self.data.get(&key).is_none() {
                     self.data.insert(&key, at);
                 }
@@ -124,6 +126,7 @@ impl Index {
         match part {
             Part::Tool(part) => {
                 let id = &part.tool_call_id;
+                // The first of several removed parts of a call restores its state before the step; then `last` is below `at`.
                 if let Some(parts) = self.tools.get_mut(id).filter(|parts| parts.last >= at) {
                     match parts.before {
                         Some(last) => {

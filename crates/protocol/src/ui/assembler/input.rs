@@ -86,6 +86,7 @@ impl Input {
                 // The first byte that is not JSON adds a second reader, which has its own list of open containers.
                 2 * added + 2 * Self::SCRATCH * brackets + 4 * json.depth() + Self::EMPTY_SIZE
             }
+            // The text in the part, and the same text as a JSON string, in which each byte may become an escape of six.
             Self::Text { .. } => 7 * added,
         }
     }

@@ -253,6 +253,7 @@ impl Assembler {
             Chunk::Finish(chunk) => self.merge_metadata(chunk.message_metadata.as_ref()),
             Chunk::MessageMetadata(chunk) => self.merge_metadata(chunk.message_metadata.as_ref()),
             Chunk::Error(chunk) => Ok(Change::Failed(&chunk.error_text)),
+            // As in the AI SDK, `finish-step` closes no part.
             Chunk::FinishStep | Chunk::Abort(_) | Chunk::Unknown(_) => Ok(Change::Nothing),
         }
     }
@@ -326,6 +327,7 @@ impl Assembler {
         }
         let first = self.message.parts.len();
         let steps = mem::take(&mut self.pending_steps);
+        // `fits_parts` has reserved this already. Only a clone, which has no spare capacity, allocates here.
         self.message.parts.reserve_exact(steps);
         self.sizes.reserve_exact(steps);
         for _ in 0..steps {
@@ -363,12 +365,14 @@ impl Assembler {
     }
 
     fn reset_step<'c>(&mut self) -> Change<'c> {
+        // All of them, also those of earlier steps: as in the AI SDK, a reset forgets every open part and every partial call.
         self.calls.clear(&mut self.message.parts);
         self.resize_released();
         self.texts = ByText::default();
         self.reasonings = ByText::default();
         let left = self.index.step_start();
         if left >= self.message.parts.len() {
+            // The step has no parts yet. Its start stays, even if it is not visible yet.
             return Change::Nothing;
         }
         for (at, part) in self.message.parts.drain(left..).enumerate() {
@@ -385,6 +389,7 @@ impl Assembler {
             .as_ref()
             .filter(|value| !value.is_null());
         let Some(id) = &chunk.message_id else {
+            // Without an id, the message is continued.
             return self.merge_metadata(metadata);
         };
         if self.message.id.as_ref() == Some(id) {
@@ -409,6 +414,7 @@ impl Assembler {
         &mut self,
         metadata: Option<&RawJson<'_>>,
     ) -> Result<Change<'c>, AssembleError> {
+        // As in the AI SDK, `null` counts as absent.
         let Some(metadata) = metadata.filter(|metadata| !metadata.is_null()) else {
             return Ok(Change::Nothing);
         };

@@ -91,6 +91,7 @@ impl Metadata {
         };
         let read = opened.map_or(0, |text| size_read(text));
         room.check(read + size_read(from) + allocation(from.len()))?;
+        // Read both before anything changes, because an error must leave the metadata unchanged.
         let opened = opened.map(|text| spread(text)).transpose()?;
         let from = spread(from)?;
         // As in the AI SDK, merging nothing into a string or a number is not an error.
@@ -188,6 +189,7 @@ impl Object {
 
     fn set(&mut self, name: Box<str>, value: Value) {
         let place = self.members.len();
+        // A repeated name has its first place and its last value, as in JavaScript.
         match self.members.get_mut(&name) {
             Some(member) => member.value = value,
             None => {
@@ -203,6 +205,7 @@ impl Object {
                 continue;
             }
             match (self.members.get_mut(&name), value) {
+                // `MAX_DEPTH` limits this recursion, and every other one here.
                 (Some(member), value) => match (&mut member.value, value) {
                     (Value::Object(old), Value::Object(value)) => old.merge(value, size),
                     (old, value) => {
@@ -252,6 +255,7 @@ impl Object {
 
 /// Returns an upper bound for the memory of an object read from this JSON, including the temporary memory to merge it.
 fn size_read(json: &str) -> usize {
+    // Counts the bytes in strings, too, which only makes the bound larger.
     let count = |byte| memchr::memchr_iter(byte, json.as_bytes()).count();
     let (members, objects) = match json.trim_ascii_start().as_bytes().first() {
         Some(b'{') => (count(b':'), count(b'{')),

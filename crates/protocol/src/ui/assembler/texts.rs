@@ -98,6 +98,7 @@ impl Assembler {
             if !self.lenient {
                 return Err(not_started(kind.delta_type(), id));
             }
+            // Check the part and the delta together: if only the part fitted, the error would leave an empty one.
             let text = allocation(delta.stored_len() + 2 * REPLACEMENT_LENGTH);
             let more = Half::default().scratch(delta) + text + metadata_size;
             let index = self.active(kind).growth(id);
@@ -113,6 +114,7 @@ impl Assembler {
         let needed = length + delta.stored_len() + 2 * REPLACEMENT_LENGTH;
         let grows = needed > capacity;
         let mut new_capacity = capacity;
+        // Any other delta fits the capacity, which is counted already, and is not copied. So most deltas need no check.
         if grows || provider_metadata.is_some() || !delta.is_well_formed() {
             let more = active.half.scratch(delta) + metadata_size;
             self.fits(more)?;
@@ -150,6 +152,7 @@ impl Assembler {
         if grows || provider_metadata.is_some() {
             self.weigh(at);
         }
+        // A half replaces the U+FFFD at the end of the text, which is not just appended text.
         let appended = !had_half && !has_half && provider_metadata.is_none();
         match self.changed(at) {
             Change::Changed { part } if appended => Ok(Change::Appended { part, text: piece }),

@@ -37,6 +37,7 @@ impl Assembler {
         let call = Call::new(names, dynamic, chunk.input_encoding);
         self.name_tool(id, dynamic);
         self.calls.start(id, call, &mut self.message.parts);
+        // The part that showed an earlier input of this id now owns that input, so it counts with the part.
         self.resize_released();
         Ok(self.update_tool(id, dynamic, self.index.tool_in_step(id, dynamic), &update))
     }
@@ -167,6 +168,7 @@ impl Assembler {
         };
         self.fits_part(id, update.size(id))?;
         self.name_tool(id, chunk.dynamic == Some(true));
+        // As in the AI SDK, the part that exists decides whether the tool is dynamic, and not the chunk.
         let existing = self.index.any_tool_in_step(id);
         let existing = existing.and_then(|at| self.message.parts.get(at)?.as_tool());
         let dynamic = match existing {
@@ -201,6 +203,7 @@ impl Assembler {
         let (at, dynamic) = self.existing_tool(&chunk.tool_call_id)?;
         let update = ToolUpdate {
             input: NewInput::Kept,
+            // As in the AI SDK, only the part of a static tool keeps the text after an error.
             raw_input: !dynamic,
             error_text: Some(&chunk.error_text),
             provider_executed: chunk.provider_executed,
@@ -231,6 +234,7 @@ impl Assembler {
         let index = self.index.approval_growth(&chunk.approval_id);
         self.fits(chunk.owned_size() + index)?;
         let mut approval = Approval::new(own(&chunk.approval_id));
+        // As in the AI SDK, a `null` descriptor and `isAutomatic: false` are left out.
         approval.descriptor = chunk
             .approval_descriptor
             .as_ref()
@@ -290,6 +294,7 @@ impl Assembler {
 
     pub(super) fn set_approval(&mut self, at: usize, approval: Approval, state: ToolState) {
         if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
+            // The new approval may have another id, under which the part has to be found.
             self.index.approval_removed(at, part);
             set(
                 &mut part.approval,

@@ -82,6 +82,7 @@ impl ToolUpdate<'_> {
     pub(super) fn apply(&self, part: &mut ToolPart) {
         let other = &mut part.other;
         part.state = self.state.clone();
+        // Names are compared first, because most updates bring the same ones, and equal ones need no new allocation.
         if let Some(tool_name) = self.tool_name
             && part.tool_name != *tool_name
         {
@@ -129,6 +130,7 @@ impl ToolUpdate<'_> {
             set(field, self.provider_executed, "providerExecuted", other);
         }
         if let Some(provider_metadata) = self.provider_metadata {
+            // The metadata of a result must not replace that of the call, so each has a member of its own.
             let of_result = matches!(
                 self.state,
                 ToolState::OutputAvailable | ToolState::OutputError

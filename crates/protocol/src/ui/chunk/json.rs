@@ -61,6 +61,7 @@ impl<'a> Members<'a> {
         self.state = State::AfterMember;
         let key = read_key(&mut self.stops, at)?;
         let name = key.text(self.text);
+        // This object is the document, so it is not under a `constructor`: only this key is forbidden here.
         if name == "__proto__" {
             return Err(JsonError::ForbiddenKey);
         }

@@ -91,6 +91,7 @@ impl History {
             history.result.push(output_of(call));
         }
         let input = input_of(call, next);
+        // The chunk that has set the state comes last. But some chunk has to create the part first, at its place in the message.
         match call.state {
             ToolState::InputStreaming | ToolState::InputAvailable => {
                 history.decision.extend(approval_of(call, None));
@@ -111,6 +112,7 @@ impl History {
             | ToolState::OutputDenied
             | ToolState::Unknown(_) => {
                 if basis == Basis::Writing && !history.result.is_empty() {
+                    // The result came before the input that is being written, and a result needs a part.
                     history.created = vec![available_of(call, None)];
                     history.result.extend(input);
                 } else {

@@ -93,6 +93,7 @@ impl Joiner {
             Chunk::Start(start) => self.start(start.message_id.as_ref()),
             // The usual case: no half waits, so the end of a part needs no search.
             _ if self.halves.is_empty() => Vec::new(),
+            // A start ends an earlier part with the same id: the next delta belongs to the new one.
             Chunk::TextStart(chunk) => self.part_ends(Kind::Text, &chunk.id),
             Chunk::TextEnd(chunk) => self.part_ends(Kind::Text, &chunk.id),
             Chunk::ReasoningStart(chunk) => self.part_ends(Kind::Reasoning, &chunk.id),
@@ -125,6 +126,7 @@ impl Joiner {
     }
 
     fn join(&mut self, kind: Kind, id: &Text<'_>, delta: &mut Text<'_>) {
+        // The usual case: nothing waits, and nothing has to wait.
         if self.halves.is_empty() && delta.is_well_formed() {
             return;
         }
@@ -136,6 +138,7 @@ impl Joiner {
         if !half.is_waiting() {
             return;
         }
+        // Without room to wait, the half becomes U+FFFD now. A stream of lone halves must not fill the memory.
         if self.waiting + size(&key) > Self::MAX_WAITING {
             let joined = std::mem::take(delta).into_string_lossy();
             *delta = (joined + REPLACEMENT).into();

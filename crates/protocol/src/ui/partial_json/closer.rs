@@ -164,6 +164,7 @@ impl Closer {
                 self.value_start(byte, at, State::ArrayAfterValue);
             }
             (State::ArrayAfterValue, b',' | b']') => self.after_value(byte, at),
+            // The AI SDK keeps any other byte here. If it is not whitespace, the result is not JSON, and there is no value.
             (State::ArrayAfterValue, _) => self.kept = at + 1,
 
             (State::Escape, b'u') => {
@@ -179,6 +180,7 @@ impl Closer {
             }
 
             (State::String, _) | (State::Number, b'0'..=b'9') => self.kept = at + 1,
+            // A number cannot end with one of these, so they are kept only with the digit after them.
             (State::Number, b'e' | b'E' | b'-' | b'.') => {}
             (State::Number, _) => {
                 self.stack.pop();
@@ -224,9 +226,11 @@ impl Closer {
             b'[' => State::ArrayStart,
             _ => return,
         };
+        // A minus is not a number yet. Everything else that begins a value can be closed at once.
         if byte != b'-' {
             self.kept = at + 1;
         }
+        // The state after the value lies under the state of the value, and returns when that one is popped.
         self.become_state(after);
         self.stack.push(state);
     }

@@ -101,6 +101,7 @@ impl Open<'_> {
             return;
         };
         if *flags & KEY == 0 {
+            // An element of an array, which nothing can replace.
             if value.is_forbidden {
                 *flags |= FORBIDDEN;
             }
@@ -112,10 +113,12 @@ impl Open<'_> {
         match key.as_str() {
             Some("__proto__") => *flags |= FORBIDDEN,
             Some("prototype") => *flags |= PROTOTYPE,
+            // A later `constructor` replaces an earlier one, so the flag may go again.
             Some("constructor") if value.has_prototype => *flags |= CONSTRUCTOR,
             Some("constructor") => *flags &= !CONSTRUCTOR,
             _ => {}
         }
+        // A later member of the same key may replace this value, so remember the key instead of setting a flag.
         if value.is_forbidden {
             let key = key.to_code_units();
             let units = key.len();
@@ -134,6 +137,7 @@ impl Open<'_> {
     fn end_container(&mut self) -> Value {
         let depth = self.containers.len();
         let flags = self.containers.pop().unwrap_or_default();
+        // The members of this container can no longer be replaced.
         let mut is_forbidden = flags & (FORBIDDEN | CONSTRUCTOR) != 0;
         while self.forbidden.last().is_some_and(|last| last.0 == depth) {
             is_forbidden = true;

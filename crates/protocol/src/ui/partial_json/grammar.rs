@@ -240,6 +240,7 @@ impl Grammar {
                 State::BeforeFirstValue
             }
             b'-' => {
+                // Not kept, because a minus alone is not a number.
                 self.state = State::Number(Num::Minus);
                 return;
             }
@@ -278,12 +279,14 @@ impl Grammar {
             (Num::Exponent | Num::ExponentSign | Num::ExponentDigits, b'0'..=b'9') => {
                 Num::ExponentDigits
             }
+            // A number has no end of its own: the byte after it belongs to the structure.
             _ if place.may_end() => {
                 self.state = State::AfterValue;
                 return self.structural_byte(byte);
             }
             _ => return self.breaks(),
         };
+        // A number cannot end with a point, an exponent or a sign, so only digits are kept.
         if byte.is_ascii_digit() {
             self.kept = self.read + 1;
         }
