@@ -114,9 +114,9 @@ impl Assembler {
         let needed = length + delta.stored_len() + 2 * REPLACEMENT_LENGTH;
         let grows = needed > capacity;
         let mut new_capacity = capacity;
-        // Any other delta fits the capacity, which is counted already, and is not copied. So most deltas need no check.
-        if grows || provider_metadata.is_some() || !delta.is_well_formed() {
-            let more = active.half.scratch(delta) + metadata_size;
+        let more = active.half.scratch(delta) + metadata_size;
+        // Most deltas fit the capacity, which is counted already, and are appended without a copy. They need no check.
+        if grows || more > 0 {
             self.fits(more)?;
             if grows {
                 let room = self.room() - more;
