@@ -351,8 +351,11 @@ impl Decoder {
                 false
             }
             (Field::Event, value) => {
+                let name = String::from_utf8_lossy(value);
                 self.name.clear();
-                self.name.push_str(&String::from_utf8_lossy(value));
+                // Exactly, because `push_str` alone may reserve twice the length of a line.
+                self.name.reserve_exact(name.len());
+                self.name.push_str(&name);
                 false
             }
             (Field::Id, value) => {
@@ -582,6 +585,17 @@ mod tests {
                 );
                 assert!(copied <= 3.1, "{name} in {piece}: {copied}");
             }
+        }
+    }
+
+    #[test]
+    fn a_name_never_reserves_more_than_its_line() {
+        let mut decoder = Decoder::new();
+        for length in [1_000, 1_001] {
+            decoder.push(format!("event: {}\n", "n".repeat(length)));
+            assert!(decoder.next_event().is_none());
+            assert_eq!(decoder.name.len(), length);
+            assert!(decoder.name.capacity() <= 1_001);
         }
     }
 
