@@ -639,14 +639,7 @@ impl<'a> Data<'a> {
 
     /// Returns the type on the wire: `data-` and the name.
     pub fn kind(&self) -> Text<'static> {
-        match self.name.as_str() {
-            Some(name) => format!("{}{name}", Self::PREFIX).into(),
-            None => {
-                let mut units: Vec<u16> = Self::PREFIX.encode_utf16().collect();
-                units.extend(self.name.to_code_units());
-                Text::from_code_units(&units)
-            }
-        }
+        self.name.prefixed(Self::PREFIX)
     }
 
     /// Returns the chunk without borrows.

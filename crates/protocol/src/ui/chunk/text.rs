@@ -139,6 +139,16 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Returns `prefix` followed by the string.
+    pub(crate) fn prefixed(&self, prefix: &str) -> Text<'static> {
+        if let Some(text) = self.as_str() {
+            return format!("{prefix}{text}").into();
+        }
+        let mut units: Vec<u16> = prefix.encode_utf16().collect();
+        units.extend(self.to_code_units());
+        Text::from_code_units(&units)
+    }
+
     /// Reads the content of a valid JSON string: the text between the quotes.
     pub(crate) fn from_json_string(raw: &'a str) -> Self {
         if !raw.contains('\\') {
@@ -292,6 +302,9 @@ impl Visitor<'_> for TextVisitor {
     }
 
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        if let Ok(text) = str::from_utf8(bytes) {
+            return Ok(Text::from(text).into_owned());
+        }
         let units = wtf_8(bytes).ok_or_else(|| E::custom("a string is not WTF-8"))?;
         Ok(Text::from_code_units(&units))
     }

@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for Members {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members = Members::default();
-                while let Some(name) = next_name(&mut map)? {
+                while let Some(name) = map.next_key()? {
                     members.push(name, map.next_value()?);
                 }
                 Ok(members)
@@ -136,66 +136,6 @@ impl<'de> Deserialize<'de> for Members {
         }
 
         deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-/// Reads the next member's name.
-pub(super) fn next_name<'de, A: MapAccess<'de>>(
-    map: &mut A,
-) -> Result<Option<Text<'static>>, A::Error> {
-    Ok(map.next_key::<Name>()?.map(|Name(name)| name))
-}
-
-/// A member's name, which may be ill-formed too.
-struct Name(Text<'static>);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl Visitor<'_> for NameVisitor {
-            type Value = Name;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                Ok(Name(name.to_owned().into()))
-            }
-
-            fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
-                Ok(Name(match str::from_utf8(name) {
-                    Ok(name) => name.to_owned().into(),
-                    Err(_) => Text::from_code_units(&code_units(name)),
-                }))
-            }
-        }
-
-        // As a string, an ill-formed name would be refused; as bytes, `serde_json` returns WTF-8.
-        deserializer.deserialize_bytes(NameVisitor)
-    }
-}
-
-/// Returns the UTF-16 code units of a string in WTF-8, which is UTF-8 that may contain half surrogate pairs.
-fn code_units(wtf8: &[u8]) -> Vec<u16> {
-    let mut units = Vec::with_capacity(wtf8.len());
-    let mut rest = wtf8;
-    loop {
-        let (text, after) = match str::from_utf8(rest) {
-            Ok(text) => (text, &[][..]),
-            Err(error) => {
-                let (text, after) = rest.split_at(error.valid_up_to());
-                (str::from_utf8(text).unwrap_or_default(), after)
-            }
-        };
-        units.extend(text.encode_utf16());
-        let Some((&[first, second, third], after)) = after.split_first_chunk::<3>() else {
-            return units;
-        };
-        let bits = |byte: u8| u16::from(byte & 0x3f);
-        units.push((u16::from(first & 0x0f) << 12) | (bits(second) << 6) | bits(third));
-        rest = after;
     }
 }
 
@@ -221,17 +161,6 @@ impl Member for bool {
     fn read(raw: &RawJson<'static>) -> Option<Self> {
         raw.deserialize().ok()
     }
-}
-
-/// Returns the string `prefix` + `name`.
-pub(super) fn prefixed(prefix: &str, name: &Text<'_>) -> Text<'static> {
-    if let Some(name) = name.as_str() {
-        return format!("{prefix}{name}").into();
-    }
-    let mut json = String::new();
-    name.write_json(&mut json);
-    let raw = json.get(1..json.len() - 1).unwrap_or_default();
-    Text::from_json_string(&format!("{prefix}{raw}")).into_owned()
 }
 
 /// An object with fields of its own, and other members that are written after them.

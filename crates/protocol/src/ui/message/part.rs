@@ -1,7 +1,7 @@
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::members::{Fields, Member, Members, Object, prefixed, write_object};
+use super::members::{Fields, Member, Members, Object, write_object};
 use super::tool::ToolPart;
 use crate::ui::chunk::elements;
 use crate::ui::held::allocation;
@@ -745,7 +745,7 @@ impl DataPart {
 
 impl Object for DataPart {
     fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
-        fields.field("type", &prefixed("data-", &self.name))?;
+        fields.field("type", &self.name.prefixed("data-"))?;
         fields.optional("id", self.id.as_ref())?;
         fields.optional("data", self.data.as_ref())?;
         Ok(())

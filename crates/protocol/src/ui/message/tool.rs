@@ -1,7 +1,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::members::{Fields, Member, Members, Object, prefixed, write_object};
+use super::members::{Fields, Member, Members, Object, write_object};
 use crate::ui::chunk::InputEncoding;
 use crate::ui::{RawJson, Text};
 
@@ -111,7 +111,7 @@ impl Object for ToolPart {
             fields.field("type", "dynamic-tool")?;
             fields.field("toolName", &self.tool_name)?;
         } else {
-            fields.field("type", &prefixed("tool-", &self.tool_name))?;
+            fields.field("type", &self.tool_name.prefixed("tool-"))?;
         }
         fields.field("toolCallId", &self.tool_call_id)?;
         fields.field("state", &self.state)?;

@@ -5,7 +5,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::image::Image;
-use super::members::{Fields, Members, Object, next_name, write_object};
+use super::members::{Fields, Members, Object, write_object};
 use super::part::Part;
 use super::tool::ToolPart;
 use crate::ui::{RawJson, Text};
@@ -175,7 +175,7 @@ impl<'de> Deserialize<'de> for UiMessage {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UiMessage, A::Error> {
                 let mut parts = None;
                 let mut members = Members::new();
-                while let Some(name) = next_name(&mut map)? {
+                while let Some(name) = map.next_key::<Text<'static>>()? {
                     if name == "parts" {
                         parts = Some(map.next_value()?);
                     } else {
