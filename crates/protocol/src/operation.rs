@@ -127,7 +127,7 @@ pub trait StreamingOperation: Endpoint {
 /// Deliberately exhaustive: the sender of the request must handle each variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head<T> {
-    /// The head alone gives this result. Leave the body open: it is the content of the response.
+    /// The result, which the head alone gives. Leave the body open: whoever needs its content reads it as it arrives.
     Open(T),
     /// Read the whole body, then call [`StreamingOperation::decode`].
     Read,
