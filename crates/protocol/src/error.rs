@@ -30,6 +30,13 @@ impl InvalidRequest {
         }
     }
 
+    /// Creates the error for a URI that is longer than `http` accepts.
+    pub(crate) fn uri_too_long() -> Self {
+        // One less than a `u16` can hold: `http` keeps that value for itself.
+        let limit = usize::from(u16::MAX) - 1;
+        Self::new("path", Problem::TooLong { limit })
+    }
+
     /// Returns the name of the invalid field or setter in Rust: `options.max_turns`.
     pub fn field(&self) -> &str {
         &self.field

@@ -64,7 +64,7 @@ impl BaseUrl {
     /// Returns the absolute URI for a path and query, such as those of an operation's request.
     ///
     /// # Errors
-    /// The prefix and the path together are longer than a URI can be: 65,535 bytes.
+    /// The prefix, the path and the query together are longer than a URI can be: 65,534 bytes.
     pub fn join(&self, target: &Uri) -> Result<Uri, InvalidRequest> {
         let path_and_query = target.path_and_query().map_or("/", PathAndQuery::as_str);
         Uri::builder()
@@ -72,14 +72,7 @@ impl BaseUrl {
             .authority(self.authority.clone())
             .path_and_query(format!("{}{path_and_query}", self.prefix))
             .build()
-            .map_err(|_| {
-                InvalidRequest::new(
-                    "path",
-                    Problem::TooLong {
-                        limit: u16::MAX.into(),
-                    },
-                )
-            })
+            .map_err(|_| InvalidRequest::uri_too_long())
     }
 
     /// Returns whether the connection is encrypted.

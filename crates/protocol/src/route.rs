@@ -250,14 +250,9 @@ impl Route {
             }
         }
         // All reserved characters are encoded, so only the length can be invalid.
-        target.try_into().map_err(|_| {
-            InvalidRequest::new(
-                "path",
-                Problem::TooLong {
-                    limit: u16::MAX.into(),
-                },
-            )
-        })
+        target
+            .try_into()
+            .map_err(|_| InvalidRequest::uri_too_long())
     }
 
     /// Returns the decoded members in `path`, if it matches this route.
