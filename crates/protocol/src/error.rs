@@ -272,6 +272,7 @@ impl ApiError {
     fn read(&mut self, mut members: Map<String, Value>) {
         let message = take_text(&mut members, "message");
         match members.remove("error") {
+            // `{"error": {"code", "message", …}}`
             Some(Value::Object(mut inner)) => {
                 self.code =
                     take_text(&mut inner, "code").map(|code| ErrorCode::from(code.as_str()));
@@ -280,6 +281,7 @@ impl ApiError {
                     .unwrap_or_default();
                 members.append(&mut inner);
             }
+            // `{"error": "code", "message"}` or `{"error": "text"}`
             Some(Value::String(text)) => match message {
                 Some(message) => {
                     self.code = Some(ErrorCode::from(text.as_str()));
@@ -287,6 +289,7 @@ impl ApiError {
                 }
                 None => self.message = text,
             },
+            // Not the relay's, perhaps a proxy's: take the same members where they are.
             other => {
                 self.code =
                     take_text(&mut members, "code").map(|code| ErrorCode::from(code.as_str()));

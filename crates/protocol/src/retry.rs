@@ -198,6 +198,7 @@ impl Attempts {
                 return Decision::GiveUp(GiveUp::Permanent);
             }
             Attempt::ErrorResponse(ResponseError::Api(error)) => {
+                // Before the prospect, for which a 404 is a failure.
                 let gone = error.status() == StatusCode::NOT_FOUND && self.method == Method::DELETE;
                 if gone && repeatable && self.may_have_arrived {
                     return Decision::Done;

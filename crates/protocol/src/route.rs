@@ -160,6 +160,7 @@ impl Route {
         let path = self
             .path_values(request.uri().path())
             .ok_or_else(|| InvalidRequest::new("path", Problem::OtherRoute))?;
+        // The path and the query win over members of the same name in the body.
         for (name, value) in path {
             members.set(name, text_to_raw(&value)?);
         }

@@ -26,6 +26,7 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
         return Some(members);
     }
     let mended = mend(json);
+    // A value may have something else after it.
     if let Some(Ok(members)) = serde_json::Deserializer::from_str(&mended)
         .into_iter()
         .next()
@@ -35,6 +36,7 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     if !mended.trim_start().starts_with('{') {
         return None;
     }
+    // The text may be cut.
     let closed = PartialJson::from(mended.as_str()).value()?;
     serde_json::from_str(closed.get()).ok()
 }

@@ -153,6 +153,7 @@ impl<B: Body> Stream for UiMessages<B> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         loop {
+            // Not while an error waits to be yielded: the chunks after it must not be in the message before it.
             if this.error.is_none()
                 && !*this.is_over
                 && let Err(error) = this.message.apply_all(this.decoder)
@@ -231,6 +232,7 @@ impl Snapshots {
     /// stays proportional to the message.
     fn has_grown(&self) -> bool {
         let size = self.assembler.size();
+        // A difference in either direction, because a reset makes the message shorter.
         self.has_changed && size.abs_diff(self.yielded_size) > self.yielded_size / 8
     }
 

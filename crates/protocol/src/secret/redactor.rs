@@ -162,6 +162,7 @@ impl Redactor {
                 });
                 if let Some(end) = ends.max() {
                     match places.last_mut() {
+                        // Overlapping matches get one mask.
                         Some(last) if at < last.end => last.end = last.end.max(end),
                         _ => places.push(at..end),
                     }

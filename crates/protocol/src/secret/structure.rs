@@ -56,6 +56,7 @@ fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
         match byte {
             0..=b' ' | 0x7F => {}
             b'{' | b'[' if value_may_come => depth += 1,
+            // Either bracket closes either container: what counts is where values are, not whether the JSON is valid.
             b'}' | b']' => {
                 depth = depth.checked_sub(1)?;
                 name = 0..0;

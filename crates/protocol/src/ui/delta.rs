@@ -82,6 +82,7 @@ impl Delta {
     /// Returns the chunk, borrowed from the bytes that it was read from and from the unescaped text.
     #[inline]
     pub(super) fn chunk<'a>(&self, bytes: &'a [u8], unescaped: &'a Unescaped) -> Chunk<'a> {
+        // Check the whole event once. The ranges are cut at ASCII bytes, so they are text if it is.
         let whole = utf_8(bytes);
         let part = |range: &Range<usize>| match whole {
             Some(text) => text.get(range.clone()).unwrap_or_default().into(),
@@ -177,6 +178,7 @@ impl Unescaped {
     fn append(&mut self, bytes: &[u8], length: usize) {
         const SHORT: usize = 16;
         let end = self.length + length;
+        // Always leave room after the text: for a whole block, and for the byte of an escape.
         if self.bytes.len() < end + SHORT {
             self.bytes.resize(2 * end + SHORT, 0);
         }

@@ -9,6 +9,7 @@ use crate::ui::held::{allocation, entry, first_node};
 /// afterwards, which would count against the memory limit.
 #[derive(Clone, Debug)]
 pub(super) struct ByText<T> {
+    // Two maps, so that a well-formed key is found without being converted.
     well_formed: BTreeMap<Box<str>, T>,
     ill_formed: BTreeMap<Box<[u16]>, T>,
     /// The memory of the keys in bytes.
@@ -123,6 +124,7 @@ impl<T> ByText<T> {
 
 impl<T: Default> ByText<T> {
     pub(super) fn entry(&mut self, key: &Text<'_>) -> &mut T {
+        // Searched twice, because the map's own `entry` does not report whether the key is new.
         if self.get(key).is_none() {
             self.keys += key_size(key);
         }

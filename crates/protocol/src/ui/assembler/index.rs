@@ -10,6 +10,7 @@ pub(super) struct Index {
     /// The index of the first part of the current step. Earlier parts belong to earlier steps.
     step_start: usize,
     tools: ByText<CallParts>,
+    /// The parts of each approval, in order: a response changes the first one.
     approvals: ByText<BTreeSet<usize>>,
     /// The number of parts with an approval.
     approval_parts: usize,

@@ -382,6 +382,7 @@ impl<'a> Reader<'a> {
                 }
                 b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => break,
                 _ => {
+                    // A number or a word has no end of its own, so read on to the byte after it.
                     self.at += 1;
                     continue;
                 }

@@ -96,6 +96,7 @@ impl ToolUpdate<'_> {
         if !self.raw_input {
             set(&mut part.raw_input, None, "rawInput", other);
         }
+        // Also set if they are absent here: the members of an earlier state must not stay.
         set(
             &mut part.input_encoding,
             self.encoding,

@@ -379,6 +379,7 @@ fn value<'a>(
         if is_key_next {
             let key = read_key(&mut stops, at)?;
             at = key.value_at;
+            // For any other key, `under_constructor` is `false` already.
             if key.may_be_special() {
                 let name = key.text(text);
                 let in_constructor = frames.last() == Some(Frame::Constructor);

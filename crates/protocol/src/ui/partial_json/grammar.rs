@@ -73,6 +73,7 @@ impl Grammar {
         while let Some(&byte) = bytes.get(self.read) {
             match self.state {
                 State::String(Str::Plain) => {
+                    // A string can be closed anywhere but within an escape.
                     self.skip_plain(bytes);
                     self.kept = self.read;
                     match bytes.get(self.read) {
@@ -86,6 +87,7 @@ impl Grammar {
                     }
                 }
                 State::Key(Str::Plain) => {
+                    // Not kept, because a key cannot be closed without its value.
                     self.skip_plain(bytes);
                     match bytes.get(self.read) {
                         None => return,
@@ -190,6 +192,7 @@ impl Grammar {
 
     fn breaks(&mut self) {
         self.state = State::Broken;
+        // The AI SDK reads on at an error, and may still close the text. Only the closer knows how.
         self.is_odd = true;
     }
 
@@ -207,6 +210,7 @@ impl Grammar {
     fn structural_byte(&mut self, byte: u8) {
         match (self.state, byte) {
             (_, b' ' | b'\n' | b'\r' | b'\t') => {}
+            // Not kept: a document that ends here is closed before the comma.
             (State::AfterValue, b',') => match self.containers.last() {
                 Some(Container::Object) => self.state = State::BeforeKey,
                 Some(Container::Array) => self.state = State::BeforeValue,
@@ -246,6 +250,7 @@ impl Grammar {
             }
             b'0' => State::Number(Num::Zero),
             b'1'..=b'9' => State::Number(Num::Integer),
+            // A word is kept from its first letter on, because the rest of it is known.
             b't' => State::Word(b"rue"),
             b'f' => State::Word(b"alse"),
             b'n' => State::Word(b"ull"),
