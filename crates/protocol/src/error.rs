@@ -56,7 +56,7 @@ pub enum Problem {
     /// A required value is missing or empty.
     #[error("must not be empty")]
     Empty,
-    /// A required value is not set. The text says when it will be.
+    /// A required value is not set. The text says what sets it.
     #[error("is not set: {0}")]
     NotSet(&'static str),
     /// It is `.` or `..`, which URL parsers remove from a path.

@@ -18,7 +18,7 @@ pub(crate) enum JsonError {
 }
 
 /// The members of one JSON object, in their order. The object is validated up to the last member that was returned.
-pub(crate) struct Members<'a> {
+pub(crate) struct MemberReader<'a> {
     text: &'a str,
     stops: Stops<'a>,
     at: usize,
@@ -31,7 +31,7 @@ enum State {
     Ended,
 }
 
-impl<'a> Members<'a> {
+impl<'a> MemberReader<'a> {
     /// Begins to read a document; `None` if it does not begin as an object.
     pub(crate) fn of(document: &'a str) -> Option<Self> {
         let at = skip_whitespace(document.as_bytes(), 0);

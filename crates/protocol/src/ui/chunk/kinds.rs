@@ -7,8 +7,8 @@ use crate::ui::held::{OwnedSize, allocation, owned, owned_raw};
 
 use super::{
     ChunkError, RawJson, Text,
-    json::Members,
-    member::{self, Fields, Member},
+    json::MemberReader,
+    member::{self, Fields, MemberValue},
 };
 
 /// Generates one struct for each type of chunk, and [`Chunk`] with its functions, from the table.
@@ -69,7 +69,7 @@ macro_rules! chunks {
                 if let Some(chunk) = Delta::decode(data) {
                     return Ok(chunk);
                 }
-                let Some(members) = Members::of(data) else {
+                let Some(members) = MemberReader::of(data) else {
                     super::json::validate(data)?;
                     return Err(ChunkError::NotAnObject);
                 };
@@ -155,8 +155,8 @@ macro_rules! chunks {
                 /// Returns the chunk without borrows.
                 pub fn into_owned(self) -> $name<'static> {
                     $name {
-                        $( $required: Member::into_owned(self.$required), )*
-                        $( $optional: self.$optional.map(Member::into_owned), )*
+                        $( $required: MemberValue::into_owned(self.$required), )*
+                        $( $optional: self.$optional.map(MemberValue::into_owned), )*
                     }
                 }
 
@@ -194,7 +194,7 @@ macro_rules! chunks {
             impl OwnedSize for $name<'_> {
                 fn owned_size(&self) -> usize {
                     0 $( + self.$required.owned_size() )*
-                        $( + self.$optional.as_ref().map_or(0, Member::owned_size) )*
+                        $( + self.$optional.as_ref().map_or(0, MemberValue::owned_size) )*
                 }
             }
 

@@ -4,11 +4,11 @@ use crate::ui::held::{owned, owned_raw};
 
 use super::{
     FinishReason, InputEncoding, RawJson, Text,
-    json::{self, JsonError, Members},
+    json::{self, JsonError, MemberReader},
 };
 
 /// A value of a member, which can be written. The functions of this module read such values.
-pub(crate) trait Member {
+pub(crate) trait MemberValue {
     type Owned;
     fn into_owned(self) -> Self::Owned;
     /// Returns the memory that the owned value allocates.
@@ -18,7 +18,7 @@ pub(crate) trait Member {
     fn write_json(&self, out: &mut String);
 }
 
-impl Member for Text<'_> {
+impl MemberValue for Text<'_> {
     type Owned = Text<'static>;
 
     fn into_owned(self) -> Text<'static> {
@@ -34,7 +34,7 @@ impl Member for Text<'_> {
     }
 }
 
-impl Member for RawJson<'_> {
+impl MemberValue for RawJson<'_> {
     type Owned = RawJson<'static>;
 
     fn into_owned(self) -> RawJson<'static> {
@@ -50,7 +50,7 @@ impl Member for RawJson<'_> {
     }
 }
 
-impl Member for bool {
+impl MemberValue for bool {
     type Owned = Self;
 
     fn into_owned(self) -> Self {
@@ -62,7 +62,7 @@ impl Member for bool {
     }
 }
 
-impl Member for FinishReason {
+impl MemberValue for FinishReason {
     type Owned = Self;
 
     fn into_owned(self) -> Self {
@@ -74,7 +74,7 @@ impl Member for FinishReason {
     }
 }
 
-impl Member for InputEncoding {
+impl MemberValue for InputEncoding {
     type Owned = Self;
 
     fn into_owned(self) -> Self {
@@ -226,7 +226,7 @@ fn citation_into(citation: &str, out: &mut String) -> Option<()> {
 pub(crate) struct Fields<'a>(Vec<(Text<'a>, &'a str)>);
 
 impl<'a> Fields<'a> {
-    pub(crate) fn read(mut members: Members<'a>) -> Result<Self, JsonError> {
+    pub(crate) fn read(mut members: MemberReader<'a>) -> Result<Self, JsonError> {
         let mut fields = Vec::with_capacity(8);
         while let Some(field) = members.next()? {
             fields.push(field);
@@ -235,7 +235,7 @@ impl<'a> Fields<'a> {
     }
 
     fn of(object: &'a str) -> Option<Self> {
-        Self::read(Members::of(object)?).ok()
+        Self::read(MemberReader::of(object)?).ok()
     }
 
     /// Returns the value of a member: the last one, if its name repeats.

@@ -165,7 +165,7 @@ impl Member for bool {
 
 /// An object with fields of its own, and other members that are written after them.
 pub(in crate::ui) trait Object {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error>;
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error>;
 
     fn other(&self) -> &Members;
 }
@@ -186,12 +186,12 @@ pub(in crate::ui) fn write_object<S: Serializer>(
 }
 
 fn write_members<M: SerializeMap>(object: &impl Object, map: M) -> Result<M::Ok, M::Error> {
-    let mut fields = Fields {
+    let mut fields = FieldWriter {
         map,
         written: Vec::new(),
     };
     object.write_fields(&mut fields)?;
-    let Fields { mut map, written } = fields;
+    let FieldWriter { mut map, written } = fields;
     for (name, value) in object.other().iter() {
         if !written.iter().any(|field| name == field) {
             map.serialize_entry(name, value)?;
@@ -201,12 +201,12 @@ fn write_members<M: SerializeMap>(object: &impl Object, map: M) -> Result<M::Ok,
 }
 
 /// The fields of an object while it is written.
-pub(in crate::ui) struct Fields<M> {
+pub(in crate::ui) struct FieldWriter<M> {
     map: M,
     written: Vec<&'static str>,
 }
 
-impl<M: SerializeMap> Fields<M> {
+impl<M: SerializeMap> FieldWriter<M> {
     pub(in crate::ui) fn field(
         &mut self,
         name: &'static str,

@@ -1,7 +1,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::members::{Fields, Member, Members, Object, write_object};
+use super::members::{FieldWriter, Member, Members, Object, write_object};
 use crate::ui::chunk::InputEncoding;
 use crate::ui::{RawJson, Text};
 
@@ -106,7 +106,7 @@ impl ToolPart {
 }
 
 impl Object for ToolPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         if self.dynamic {
             fields.field("type", "dynamic-tool")?;
             fields.field("toolName", &self.tool_name)?;
@@ -275,7 +275,7 @@ impl Member for Approval {
 }
 
 impl Object for Approval {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("id", &self.id)?;
         fields.optional("approved", self.approved.as_ref())?;
         fields.optional("descriptor", self.descriptor.as_ref())?;

@@ -5,7 +5,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::image::Image;
-use super::members::{Fields, Members, Object, write_object};
+use super::members::{FieldWriter, Members, Object, write_object};
 use super::part::Part;
 use super::tool::ToolPart;
 use crate::ui::{RawJson, Text};
@@ -142,7 +142,7 @@ impl UiMessage {
 }
 
 impl Object for UiMessage {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.optional("id", self.id.as_ref())?;
         fields.optional("metadata", self.metadata.as_ref())?;
         fields.field("role", &self.role)?;

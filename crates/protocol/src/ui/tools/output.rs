@@ -3,7 +3,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::view::views;
-use crate::ui::message::{Fields, Member, Object, write_object};
+use crate::ui::message::{FieldWriter, Member, Object, write_object};
 use crate::ui::{Members, RawJson, Text, ToolPart};
 
 views! {
