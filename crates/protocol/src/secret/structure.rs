@@ -1,4 +1,4 @@
-//! The values in a text, told from the format around them.
+//! Separates the values in a text from the format around them.
 
 use std::ops::Range;
 

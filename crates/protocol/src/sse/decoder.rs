@@ -131,7 +131,7 @@ impl Decoder {
     pub fn finish(&mut self) -> Result<(), UnfinishedEvent> {
         self.forget_lent_event();
         let unread = self.piece.len() - self.at + self.queue.iter().map(Bytes::len).sum::<usize>();
-        // A comment is no part of an event, so a stream may end within one.
+        // A comment is not part of an event, so a stream may end within one.
         let line = if self.line.first() == Some(&b':') {
             0
         } else {
