@@ -12,8 +12,8 @@ use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 
 /// The tool calls whose input is streaming or has streamed, each with the text of its input.
 ///
-/// A part shows the text and the value read from it. Both are written into the part only when the message is looked at: writing them
-/// for every delta would take time quadratic in the size of the input.
+/// A part shows the text and the value read from it. Both are written into the part only when the message is looked at. Writing
+/// them for every delta would take time quadratic in the size of the input.
 ///
 /// ```text
 ///          show, append_fresh            settle (the message is looked at)

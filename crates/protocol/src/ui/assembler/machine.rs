@@ -66,7 +66,7 @@ pub struct Assembler {
     /// The reasoning parts that have not ended.
     pub(super) reasonings: ByText<Active>,
     pub(super) calls: Calls,
-    /// The number of steps that have begun but have no part yet. As in the AI SDK, they become visible with the next visible change.
+    /// The number of steps that have begun but have no part yet. As in the AI SDK, the next visible change makes them visible.
     pub(super) pending_steps: usize,
     /// Whether there has been a visible change.
     pub(super) shown: bool,

@@ -78,8 +78,8 @@ impl Calls {
         let tools = tools(parts);
         let inputs = Inputs::of(&tools);
         let mut calls = Self::default();
-        // A response changes the first part that requests its approval. So the chunks of a later part with the same approval come
-        // first: at that time it is the only one. `responded` has the position of the last response to each approval.
+        // A response changes the first part that requests its approval. So a later part with the same approval gets its response
+        // first, before the earlier part requests it. `responded` has the position of that response.
         let mut responded: HashMap<&Text<'static>, Position> = HashMap::new();
         for (number, tool) in tools.iter().enumerate().rev() {
             let mut position = Position::after(tool.at);
@@ -97,7 +97,7 @@ impl Calls {
                 && inputs.more(second).is_some()
                 && let Some(second) = tools.get(second)
             {
-                // An input that begins ends the one before it. So begin this one only after the second part has continued the other.
+                // An input that begins ends the one before it, so begin this one after the second part has continued the other.
                 history.write_later(tool.part);
                 position = Position::after(second.at);
                 calls.change(position, history.input_again);
