@@ -7,8 +7,8 @@ use crate::{Secret, Secrets};
 
 /// Checks the names of the variables.
 pub(crate) fn check(envs: Option<&BTreeMap<String, Secret>>) -> Result<(), InvalidRequest> {
-    let is_wrong = |name: &String| name.is_empty() || name.contains(['=', '\0']);
-    if envs.is_some_and(|envs| envs.keys().any(is_wrong)) {
+    let is_invalid = |name: &String| name.is_empty() || name.contains(['=', '\0']);
+    if envs.is_some_and(|envs| envs.keys().any(is_invalid)) {
         let rule = "no name that is empty or contains a `=` or a NUL";
         return Err(InvalidRequest::new("envs", Problem::MustHold(rule)));
     }

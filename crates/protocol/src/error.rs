@@ -22,7 +22,7 @@ pub struct InvalidRequest {
 }
 
 impl InvalidRequest {
-    /// Creates an error for an operation of your own. `field` is the name of the field or setter, as its user has written it.
+    /// Creates an error for an operation of your own. `field` is the name of the field or setter in Rust: `options.max_turns`.
     pub fn new(field: impl Into<Cow<'static, str>>, problem: Problem) -> Self {
         Self {
             field: field.into(),
@@ -30,7 +30,14 @@ impl InvalidRequest {
         }
     }
 
-    /// Returns the name of the field or setter at fault, as written in Rust: `options.max_turns`.
+    /// Creates the error for a URI that is longer than `http` accepts.
+    pub(crate) fn uri_too_long() -> Self {
+        // One less than a `u16` can hold: `http` keeps that value for itself.
+        let limit = usize::from(u16::MAX) - 1;
+        Self::new("path", Problem::TooLong { limit })
+    }
+
+    /// Returns the name of the invalid field or setter in Rust: `options.max_turns`.
     pub fn field(&self) -> &str {
         &self.field
     }
@@ -44,27 +51,27 @@ impl InvalidRequest {
 /// The rule that an [`InvalidRequest`] breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-// Deliberately exhaustive: operations of your own construct its variants with all fields.
+// Deliberately exhaustive: each variant, because operations of your own construct it with all its fields.
 pub enum Problem {
     /// A required value is missing or empty.
     #[error("must not be empty")]
     Empty,
-    /// A required value is not set; the text says more.
+    /// A required value is not set. The text says what sets it.
     #[error("is not set: {0}")]
     NotSet(&'static str),
-    /// URL parsers would resolve it away as a path segment.
+    /// It is `.` or `..`, which URL parsers remove from a path.
     #[error("must not be `.` or `..`")]
     DotSegment,
     /// It contains a control character, such as a line break.
     #[error("must not contain control characters")]
     ControlCharacter,
-    /// It exceeds the limit, in bytes.
+    /// It is longer than the limit.
     #[error("must not be longer than {limit} bytes")]
     TooLong {
         /// The limit in bytes.
         limit: usize,
     },
-    /// It makes the body of the request exceed the relay's limit, in bytes.
+    /// It makes the body of the request longer than the relay accepts.
     #[error("must not make the request longer than {limit} bytes: {instead}")]
     BodyTooLong {
         /// The limit in bytes.
@@ -72,13 +79,13 @@ pub enum Problem {
         /// The advice: another way to send it.
         instead: &'static str,
     },
-    /// It requires another member.
+    /// It requires the member that the text names.
     #[error("requires `{0}`")]
     Needs(&'static str),
-    /// It is outside the range that the relay accepts.
+    /// It is outside the range, or not of the form, that the text describes.
     #[error("must be {0}")]
     MustBe(&'static str),
-    /// It contains a value that the relay does not accept.
+    /// Its content breaks the rule in the text.
     #[error("must contain {0}")]
     MustHold(&'static str),
     /// It is not a parameter of the route.
@@ -127,7 +134,7 @@ impl ResponseError {
 open_enum! {
     /// The code of a relay error. The list is open: others are carried as `Other`.
     ErrorCode {
-        /// 400, also 403 when a token is not for this agent.
+        /// The request breaks a rule (400), or the token is not for this agent (403).
         InvalidRequest = "invalid_request",
         /// The body is not JSON, or longer than 10 MB.
         InvalidJson = "invalid_json",
@@ -147,11 +154,11 @@ open_enum! {
         SandboxNotFound = "sandbox_not_found",
         /// There is no such thread in this sandbox.
         ThreadNotFound = "thread_not_found",
-        /// There is no such file; also when the provider has lost the sandbox.
+        /// There is no such file, or the provider has lost the sandbox.
         FileNotFound = "file_not_found",
         /// There is no such stream.
         StreamNotFound = "stream_not_found",
-        /// It exists already, or its state forbids this.
+        /// The object exists already, or its state forbids the request.
         Conflict = "conflict",
         /// The conversation cannot be continued in this sandbox.
         SessionExpired = "session_expired",
@@ -179,21 +186,22 @@ open_enum! {
         VaultUnsupportedForProvider = "vault_unsupported_for_provider",
         /// The vaults do not cover all MCP servers; `missing` is among the extra members.
         VaultCoverageMissing = "vault_coverage_missing",
-        /// A vault holds at most 20 active credentials.
+        /// The vault has 20 active credentials, and cannot hold more.
         CredentialCapExceeded = "credential_cap_exceeded",
-        /// Anything else, including permanent errors: a missing file, a malformed id.
+        /// Any other error, temporary or permanent: a missing file and a malformed id have this code, too.
         InternalError = "internal_error",
     }
 }
 
 /// An error response of the relay, or of a proxy in front of it.
 ///
-/// Reads all four shapes that occur:
+/// Reads the three shapes of the relay, and any other body:
 ///
 /// - `{"error": {"code", "message", …}}`
 /// - `{"error": "text"}`
 /// - `{"error": "code", "message", "status"}`
-/// - everything else (HTML pages, empty bodies), where only the status counts
+/// - plain text, which is the message
+/// - anything else, such as an HTML page or an empty body: only the status counts
 #[derive(Clone, PartialEq)]
 pub struct ApiError {
     status: StatusCode,
@@ -207,18 +215,19 @@ pub struct ApiError {
     body: String,
 }
 
-/// The part of the response body that an error keeps, in bytes.
+/// The number of bytes that an error keeps of the response body.
 const KEPT_BODY: usize = 4 * 1024;
 
-/// The part of a message that `Display` shows, in bytes: the relay may send SQL text with a conversation in it.
+/// The number of bytes that `Display` shows of a message. The relay may send SQL text with a conversation in it.
 const SHOWN: usize = 300;
 
 impl ApiError {
-    /// Reads an error response. `body` may be only the beginning of a long one: the status does not depend on it.
+    /// Reads an error response. `body` may be only the beginning of a long body.
     ///
     /// A body with a content coding is not read.
     pub fn new(head: &Parts, body: &[u8]) -> Self {
         let unreadable = unreadable_coding(&head.headers);
+        // Compressed bytes would be shown as nonsense.
         let body = if unreadable.is_some() { b"" } else { body };
         let mut error = Self {
             status: head.status,
@@ -241,6 +250,7 @@ impl ApiError {
             error.message = text;
         } else {
             let text = error.body.trim_start_matches('\u{feff}').trim();
+            // A page or broken JSON is not a message that a person could read.
             if !text.starts_with(['<', '{', '[']) {
                 error.message = text.to_owned();
             }
@@ -260,15 +270,18 @@ impl ApiError {
     }
 
     fn read(&mut self, mut members: Map<String, Value>) {
-        let message = text_of(&mut members, "message");
+        let message = take_text(&mut members, "message");
         match members.remove("error") {
+            // `{"error": {"code", "message", …}}`
             Some(Value::Object(mut inner)) => {
-                self.code = text_of(&mut inner, "code").map(|code| ErrorCode::from(code.as_str()));
-                self.message = text_of(&mut inner, "message")
+                self.code =
+                    take_text(&mut inner, "code").map(|code| ErrorCode::from(code.as_str()));
+                self.message = take_text(&mut inner, "message")
                     .or(message)
                     .unwrap_or_default();
                 members.append(&mut inner);
             }
+            // `{"error": "code", "message"}` or `{"error": "text"}`
             Some(Value::String(text)) => match message {
                 Some(message) => {
                     self.code = Some(ErrorCode::from(text.as_str()));
@@ -276,13 +289,15 @@ impl ApiError {
                 }
                 None => self.message = text,
             },
+            // Not the relay's, perhaps a proxy's: take the same members where they are.
             other => {
                 self.code =
-                    text_of(&mut members, "code").map(|code| ErrorCode::from(code.as_str()));
+                    take_text(&mut members, "code").map(|code| ErrorCode::from(code.as_str()));
                 self.message = message.unwrap_or_default();
                 members.extend(other.map(|other| ("error".to_owned(), other)));
             }
         }
+        // A `status` that only repeats the response's own is not an extra member.
         if members.get("status").and_then(Value::as_u64) == Some(self.status.as_u16().into()) {
             members.remove("status");
         }
@@ -305,27 +320,26 @@ impl ApiError {
     /// Such a 500 has the code `internal_error` and a message that begins with `ENOENT`, or that is `path '…' does not exist` as
     /// a whole. Any other 500 may have another cause.
     pub fn is_not_found(&self) -> bool {
-        let says_so = || {
+        let is_missing_file = || {
             let message = self.message.trim();
-            let is_of_provider =
-                message.starts_with("path '") && message.ends_with("' does not exist");
-            is_of_provider || message.starts_with("ENOENT")
+            let names_path = message.starts_with("path '") && message.ends_with("' does not exist");
+            names_path || message.starts_with("ENOENT")
         };
         self.status == StatusCode::NOT_FOUND
-            || (self.code == Some(ErrorCode::InternalError) && says_so())
+            || (self.code == Some(ErrorCode::InternalError) && is_missing_file())
     }
 
-    /// Returns the relay's message, or the status in words if there is none.
+    /// Returns the relay's message. If there is none, returns the status in words.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Returns the members of the error other than code, message and status: `missing`, `setup_url`, `spentUsd`, …
+    /// Returns the members of the error other than code, message and status, such as `missing`, `setup_url` and `spentUsd`.
     pub fn extra(&self) -> &Map<String, Value> {
         &self.extra
     }
 
-    /// Returns the wait before the next attempt, from the header `retry-after` or the member `retryAfter`.
+    /// Returns the time to wait before the next attempt, from the header `retry-after` or the member `retryAfter`.
     pub fn retry_after(&self) -> Option<RetryAfter> {
         self.retry_after
     }
@@ -335,7 +349,7 @@ impl ApiError {
         self.rate_limit
     }
 
-    /// Returns the target of a redirect. Redirects are never followed, because the key would travel along.
+    /// Returns the target of a redirect. Redirects are never followed, because that would send the key to another server.
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
@@ -350,7 +364,7 @@ impl ApiError {
         &self.body
     }
 
-    /// Returns whether the relay itself responded, in one of its three shapes, and not a proxy in front of it.
+    /// Returns whether the body has one of the relay's three shapes. Otherwise a proxy in front of it may have responded.
     pub(crate) fn is_of_relay(&self) -> bool {
         let members = tolerant::object(self.body.as_bytes());
         self.code.is_some() || members.is_some_and(|members| members.contains_key("error"))
@@ -404,7 +418,7 @@ impl fmt::Debug for ApiError {
     }
 }
 
-/// A response with a success status that does not match the documented form.
+/// A response with a success status whose content does not have the documented form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the relay responded with {}, but the response is invalid: {}", status.as_u16(), shown(problem))]
 pub struct InvalidResponse {
@@ -414,7 +428,7 @@ pub struct InvalidResponse {
 }
 
 impl InvalidResponse {
-    /// Creates the error. `problem` is one clause that says what does not fit.
+    /// Creates the error. `problem` is one clause that says what is wrong with the response.
     pub fn new(head: &Parts, problem: impl fmt::Display, body: &[u8]) -> Self {
         Self {
             status: head.status,
@@ -432,17 +446,17 @@ impl InvalidResponse {
         self.status
     }
 
-    /// Returns what does not fit.
+    /// Returns the clause that says what is wrong with the response.
     pub fn problem(&self) -> &str {
         &self.problem
     }
 
-    /// Returns the beginning of the response body, at most 4 KiB; empty if the response may hold a secret.
+    /// Returns the beginning of the response body, at most 4 KiB. It is empty if the response may hold a secret.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// Removes everything that was in the response, for responses that hold a secret.
+    /// Removes all content of the response from the error. For responses that may hold a secret.
     #[must_use]
     pub fn without_content(mut self) -> Self {
         "its content is withheld, as it may hold a secret".clone_into(&mut self.problem);
@@ -457,7 +471,7 @@ impl InvalidResponse {
     }
 }
 
-/// Returns `text`, cut and marked if it is longer than `limit` bytes.
+/// Returns `text`. If it is longer than `limit` bytes, returns its beginning with a mark at the cut.
 fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() <= limit {
         return Cow::Borrowed(text);
@@ -466,11 +480,10 @@ fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{CUT}", &text[..end]))
 }
 
-/// Makes a foreign text safe to show in an error: one line of at most about 300 bytes, without invisible characters that would
-/// take effect.
+/// Makes a foreign text safe to show in an error: one line, with at most the first 300 bytes of the text.
 ///
-/// Line breaks and other control characters become blanks. Characters without a shape of their own, such as those that reverse
-/// the direction of writing (U+202E), are escaped as `\u{202e}`.
+/// Line breaks and other control characters become spaces. Invisible characters are escaped: U+202E, which reverses the direction
+/// of writing, becomes `\u{202e}`.
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     for char in beginning(text, SHOWN).chars() {
@@ -494,7 +507,8 @@ fn is_invisible(char: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {
+/// Removes the member `name` and returns its text. A member that is not text stays.
+fn take_text(members: &mut Map<String, Value>, name: &str) -> Option<String> {
     match members.get_mut(name) {
         Some(Value::String(text)) => {
             let text = std::mem::take(text);
@@ -505,7 +519,7 @@ fn text_of(members: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-/// The headers in which servers and proxies name a request; there is no standard.
+/// The headers that carry a request id. There is no standard, so these are the common ones.
 const REQUEST_IDS: [HeaderName; 5] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("request-id"),
@@ -514,7 +528,7 @@ const REQUEST_IDS: [HeaderName; 5] = [
     HeaderName::from_static("cf-ray"),
 ];
 
-/// Returns the first of these headers that is present, shortened to a limit.
+/// Returns the value of the first of these headers that is present, at most its first 4 KiB.
 fn header_text(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
     let value = names.iter().find_map(|name| headers.get(name))?;
     Some(beginning(&String::from_utf8_lossy(value.as_bytes()), KEPT_BODY).into_owned())

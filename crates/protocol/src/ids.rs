@@ -9,7 +9,7 @@ use crate::error::{InvalidRequest, Problem};
 /// The longest id, in bytes.
 const LONGEST: usize = 1024;
 
-/// Checks the rule for every path segment.
+/// Checks that an id can be a path segment.
 ///
 /// `.` and `..` are refused because percent-encoding leaves them alone and URL parsers resolve them away.
 pub(crate) fn check(field: &'static str, text: &str) -> Result<(), InvalidRequest> {
@@ -23,9 +23,9 @@ pub(crate) fn check(field: &'static str, text: &str) -> Result<(), InvalidReques
     Err(InvalidRequest::new(field, problem))
 }
 
-/// A conversion into an id, for calls that take one: from the id itself, from a value that has it, or from text.
+/// A conversion into an id: from the id itself, from a value that has it, or from text. Calls that need an id take it.
 ///
-/// Text that cannot be an id is refused when the call is made.
+/// A call fails with [`InvalidRequest`] if the text cannot be an id.
 ///
 /// ```
 /// use twentyfirst_protocol::{IntoId, SandboxId};
@@ -159,25 +159,25 @@ macro_rules! id {
 }
 
 id! {
-    /// A sandbox, as requests name it.
+    /// The id of a sandbox, as requests name it.
     ///
     /// Not to be confused with [`MachineId`], which responses also carry.
     SandboxId, "sandbox_id"
 }
 id! {
-    /// The provider's machine behind a sandbox: the member `sandboxId` in the responses to creating and reading a sandbox. The
-    /// relay refuses it in requests, so no request takes this type.
+    /// The provider's id of the machine behind a sandbox: the member `sandboxId` in the responses to creating and reading a
+    /// sandbox. The relay refuses it in requests, so no request takes this type.
     MachineId, "machine_id"
 }
 id! {
-    /// A thread: one conversation within a sandbox.
+    /// The id of a thread: one conversation within a sandbox.
     ThreadId, "thread_id"
 }
 id! {
-    /// A vault with credentials for MCP servers.
+    /// The id of a vault with credentials for MCP servers.
     VaultId, "vault_id"
 }
 id! {
-    /// A credential in a vault.
+    /// The id of a credential in a vault.
     CredentialId, "credential_id"
 }

@@ -14,7 +14,7 @@ macro_rules! open_enum {
         }
 
         impl $name {
-            /// Returns the value as it stands on the wire.
+            /// Returns the value as the relay writes it.
             pub fn as_str(&self) -> &str {
                 match self {
                     $( Self::$variant => $text, )+
@@ -23,7 +23,7 @@ macro_rules! open_enum {
             }
         }
 
-        /// `Other` without a text: the value of a response that leaves the member out.
+        /// `Other` with an empty text: the value for a member that a response leaves out.
         impl Default for $name {
             fn default() -> Self {
                 Self::from("")

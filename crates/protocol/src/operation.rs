@@ -12,8 +12,8 @@ use crate::{Body, Secret, Secrets, tolerant};
 
 /// The request side of an operation: a plain struct whose fields are the members of the request.
 ///
-/// A member that the [route](Self::ROUTE) names travels in the path or the query, every other one in the JSON body. Users build
-/// this struct, servers read it, and tests print it.
+/// The members that the [route](Self::ROUTE) names travel in the path or the query. All others travel in the JSON body. Users
+/// build this struct, servers read it, and tests print it.
 pub trait Endpoint: Serialize + DeserializeOwned {
     /// The method, the path and the query parameters.
     const ROUTE: Route;
@@ -21,7 +21,7 @@ pub trait Endpoint: Serialize + DeserializeOwned {
     /// Checks the rules that the types cannot express.
     ///
     /// # Errors
-    /// Names the first member that the relay would refuse, misread or ignore.
+    /// The relay would refuse, misread or ignore a member. The error names the first such member.
     fn validate(&self) -> Result<(), InvalidRequest> {
         Ok(())
     }
@@ -107,7 +107,7 @@ pub trait Operation: Endpoint {
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Self::Output, ResponseError>;
 }
 
-/// One request whose response is decided by its head, because the body may be long or endless.
+/// One request whose response may have a long or endless body: its head is decoded before the body is read.
 pub trait StreamingOperation: Endpoint {
     /// The result of a successful response.
     type Output;
@@ -122,12 +122,12 @@ pub trait StreamingOperation: Endpoint {
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Self::Output, ResponseError>;
 }
 
-/// The treatment of the body after a response head.
+/// The result of decoding a response head: whether to read the body.
 ///
-/// Deliberately exhaustive: the sender of the request must handle each of them.
+/// Deliberately exhaustive: the sender of the request must handle each variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head<T> {
-    /// The result, which owns the body: leave the body open.
+    /// The result, which the head alone gives. Leave the body open: whoever needs its content reads it as it arrives.
     Open(T),
     /// Read the whole body, then call [`StreamingOperation::decode`].
     Read,
@@ -152,11 +152,11 @@ pub trait UploadOperation: Endpoint {
 
 /// Decodes a response with `read` if its status is a success, and as an error otherwise.
 ///
-/// For operations of your own whose body [`decode_json`] cannot read.
+/// For operations of your own whose response [`decode_json`] cannot read.
 ///
 /// # Errors
-/// An [`ApiError`] for any status but 2xx, with the secrets of `endpoint` masked. Otherwise the errors of `read`. A body with a
-/// content coding, such as `gzip`, is an [`InvalidResponse`]: requests ask for none.
+/// An [`ApiError`] for any status but 2xx; otherwise the error of `read`. A body with a content coding, such as `gzip`, is an
+/// [`InvalidResponse`], because requests ask for none. Every error masks the secrets of `endpoint`.
 pub fn decode_with<E: Endpoint, T>(
     endpoint: &E,
     head: &Parts,
@@ -192,7 +192,7 @@ pub(crate) fn decode_no_stream<E: Endpoint>(
     }
 }
 
-/// Decodes a response: an error unless its status is a success.
+/// Decodes a response with `read` if its status is a success, and as an error otherwise. Masks secrets in errors.
 fn decode_status<E: Endpoint, T>(
     endpoint: &E,
     head: &Parts,
@@ -206,17 +206,17 @@ fn decode_status<E: Endpoint, T>(
     };
     result.map_err(|error| {
         let mut secrets = endpoint.secrets();
-        // Mask a token that the response brings, too.
+        // A response may bring a secret of its own, such as a new token.
         secrets.add_json(body);
         let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         error.redacted(&secrets)
     })
 }
 
-/// Returns why the bytes of a response are not its content: they have a content coding (RFC 9110, section 8.4), which nothing here
-/// decodes.
+/// Returns the problem with a body that has a content coding (RFC 9110, section 8.4): this crate decodes none. `None` if it has no
+/// coding.
 ///
-/// `identity` is no coding. Neither is `none`, which the relay sends with its streams.
+/// `identity` is not a coding. Neither is `none`, which the relay sends with its streams.
 pub(crate) fn unreadable_coding(headers: &HeaderMap) -> Option<String> {
     let codings: Vec<_> = headers
         .get_all(header::CONTENT_ENCODING)

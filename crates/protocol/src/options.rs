@@ -3,18 +3,22 @@ use std::time::Duration;
 use crate::retry::RetryPolicy;
 use crate::runs::FollowPolicy;
 
-/// The timeouts of one request and its response. `None` is no limit.
+/// The timeouts of one request and its response. `None` means no limit.
 ///
-/// Each operation has its own ([`Endpoint::timeouts`](crate::Endpoint::timeouts)), and [`CallOptions`] change them. They apply to
-/// each request by itself: starting a run may take three (a sandbox, a thread, the chat), each with the timeouts of its own row.
+/// Each operation has its own timeouts ([`Endpoint::timeouts`](crate::Endpoint::timeouts)), and [`CallOptions`] change them. They
+/// apply to each request by itself. Starting a run may take three requests (a sandbox, a thread, the chat), and each has the
+/// timeouts of its own row.
 ///
 /// | | connect | head | silence | total |
 /// |---|---|---|---|---|
 /// | ordinary call | 10 s | | | 60 s |
-/// | `exec` | 10 s | | | its own time limit (60 s if unset) and 15 s |
-/// | creating a sandbox, `git clone` | 10 s | | | 10 min: they run set-up and downloads, and a client that gives up loses the id of a sandbox that costs |
+/// | `exec` | 10 s | | | time limit of the command (60 s if unset) + 15 s |
+/// | creating a sandbox, `git clone` | 10 s | | | 10 min |
 /// | files as bytes or streams | 10 s | 60 s | 60 s | |
-/// | chat, and resuming it | 10 s | 5 min | 15 min: the relay sends nothing while a tool runs | |
+/// | chat, and resuming it | 10 s | 5 min | 15 min | |
+///
+/// Creating a sandbox runs set-up commands and downloads. A client that gives up early does not learn the id of a sandbox that
+/// costs money. A chat may be silent for minutes, because the relay sends nothing while a tool runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 #[must_use]
@@ -33,7 +37,7 @@ const CONNECT: Option<Duration> = Some(Duration::from_secs(10));
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Timeouts {
-    /// Returns no limits.
+    /// Returns timeouts without any limit.
     pub const fn none() -> Self {
         Self {
             connect: None,
@@ -58,7 +62,7 @@ impl Timeouts {
         }
     }
 
-    /// Returns the timeouts for content of any length: 60 s without progress.
+    /// Returns the timeouts for content of any length: 60 s to the response head, 60 s of silence.
     pub const fn content() -> Self {
         Self {
             connect: CONNECT,
@@ -136,9 +140,11 @@ impl CallOptions {
         self
     }
 
-    /// Sets the time from the end of the request to the response head; `None` for no limit. It applies to every request of a
-    /// call. For a run it also bounds the creation of its sandbox, which takes minutes if commands set it up. A sandbox that is
-    /// created after the timeout has no known id, and costs. [`deadline`](Self::deadline) bounds all requests together.
+    /// Sets the time from the end of the request to the response head; `None` for no limit.
+    ///
+    /// It applies to every request of a call. For a run, it also limits the creation of the sandbox, which can take minutes if
+    /// commands set it up. A sandbox that is created after the timeout costs money, and its id is unknown.
+    /// [`deadline`](Self::deadline) limits all requests together.
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.head = Change::Set(timeout.into());
         self
@@ -150,15 +156,19 @@ impl CallOptions {
         self
     }
 
-    /// Sets the time of one request from its beginning to the last byte of the response; `None` for no limit. Streams have none
-    /// by default. A timeout set here cuts the connection of a stream, and [`FollowPolicy`] decides what happens to the run then.
+    /// Sets the time of one request from its beginning to the last byte of the response; `None` for no limit.
+    ///
+    /// Streams have no total timeout by default. A timeout set here also closes the connection of a stream. [`FollowPolicy`]
+    /// decides what happens to the run then.
     pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.total = Change::Set(timeout.into());
         self
     }
 
-    /// Sets the time of a call with all its requests, retries and waits, until it returns; none by default. It does not bound
-    /// reading a run, which begins after the call that starts it has returned: [`FollowPolicy::deadline`] does.
+    /// Sets the time of a call until it returns, with all its requests, retries and waits; none by default.
+    ///
+    /// It does not limit the reading of a run, which begins when the call that starts it has returned.
+    /// [`FollowPolicy::deadline`] does.
     pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.deadline = deadline.into();
         self
@@ -190,11 +200,11 @@ impl CallOptions {
         self.retry
     }
 
-    /// Returns the options for a stream that is followed. The follower judges the silence, so the transport's timeout comes
-    /// later.
+    /// Returns the options for a stream that is followed. The follower has its own limit of silence and acts on it, so the
+    /// transport's timeout comes a minute later.
     pub(crate) fn listening(&self) -> Self {
         let silence = match (self.silence, self.follow.longest_silence()) {
-            // Anything longer than a `Duration` is no limit.
+            // A sum that overflows a `Duration` means no limit.
             (Change::Keep, longest) => {
                 Change::Set(longest.and_then(|longest| longest.checked_add(MINUTE)))
             }

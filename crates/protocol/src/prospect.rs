@@ -3,17 +3,19 @@ use http::StatusCode;
 use crate::error::{ApiError, ErrorCode, ResponseError};
 use crate::flow::{ExchangeError, ExchangeErrorKind, Failure, Sent};
 
-/// The expected result of sending the same request again. This is the one place that decides which errors are transient.
+/// The expected result of sending a failed request again. This is the one place that decides which errors are transient.
 ///
 /// [`Attempts`](super::retry::Attempts) decides whether the request *may* be sent again.
 ///
-/// | | |
+/// | failure | prospect |
 /// |---|---|
 /// | no response; 408, 425, 429, 500, 502, 503, 504 | `Improves` |
+/// | … but with a permanent code, such as `billing_not_ready`, or 429 because a quota is used up | `Stays` |
 /// | 404 and 410 from the relay itself | `Gone` |
-/// | any other status from 400 to 499, except 409 | `Refused` |
+/// | 404 and 410 from a proxy; 409 | `Stays` |
+/// | any other status from 400 to 499; a request that is invalid | `Refused` |
 /// | a response that exceeds the size limit | `TooLarge` |
-/// | a transient status with a permanent code, such as `billing_not_ready`; a 429 because a quota is used up; 409; a 404 of a proxy; everything else | `Stays` |
+/// | anything else | `Stays` |
 ///
 /// ```
 /// use http::StatusCode;
@@ -25,20 +27,20 @@ use crate::flow::{ExchangeError, ExchangeErrorKind, Failure, Sent};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Prospect {
-    /// It may succeed later.
+    /// The request may succeed later.
     Improves,
-    /// It probably fails the same way, although the state at the relay may change.
+    /// The request probably fails the same way, unless the state at the relay changes.
     Stays,
-    /// It is refused.
+    /// The request is refused.
     Refused,
-    /// The object that it names no longer exists.
+    /// The object that the request names does not exist.
     Gone,
-    /// Its response exceeds the size limit.
+    /// The response exceeds the size limit.
     TooLarge,
 }
 
 impl Prospect {
-    /// Returns the prospect for a status of the relay alone.
+    /// Returns the prospect for a status of the relay, if nothing else is known of the response.
     pub fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
             408 | 425 | 429 | 500 | 502 | 503 | 504 => Self::Improves,
@@ -52,14 +54,16 @@ impl Prospect {
     /// Returns the prospect for an error response.
     pub fn of_response(error: &ApiError) -> Self {
         match Self::of_status(error.status()) {
-            Self::Improves if error.code().is_some_and(stays) || is_used_up(error) => Self::Stays,
-            // A proxy may miss the route for a while, as during a deployment of the relay.
+            Self::Improves if error.code().is_some_and(is_permanent) || is_used_up(error) => {
+                Self::Stays
+            }
+            // A proxy may lack the route for a while, such as during a deployment of the relay.
             Self::Gone if !error.is_of_relay() => Self::Stays,
             prospect => prospect,
         }
     }
 
-    /// Returns the prospect for a failed call.
+    /// Returns the prospect for a failed exchange.
     pub fn of(error: &ExchangeError) -> Self {
         match error.kind() {
             ExchangeErrorKind::Response(ResponseError::Api(error)) => Self::of_response(error),
@@ -80,21 +84,21 @@ impl Prospect {
     }
 }
 
-/// Returns whether a 429 means a used-up quota and not a high rate of requests: its code says so, or its limit is 0, and it has
-/// no retry-after.
+/// Returns whether a 429 means a used-up quota and not a high rate of requests: it has no retry-after, and either its code names a
+/// quota or credits, or its rate limit is 0.
 fn is_used_up(error: &ApiError) -> bool {
-    let is_told = |code: &ErrorCode| match code {
+    let names_quota = |code: &ErrorCode| match code {
         ErrorCode::Other(code) => ["quota", "credit"].iter().any(|word| code.contains(word)),
         _ => false,
     };
-    let is_closed = error.rate_limit().is_some_and(|rate| rate.limit == 0);
+    let allows_none = error.rate_limit().is_some_and(|rate| rate.limit == 0);
     error.status() == StatusCode::TOO_MANY_REQUESTS
         && error.retry_after().is_none()
-        && (is_closed || error.code().is_some_and(is_told))
+        && (allows_none || error.code().is_some_and(names_quota))
 }
 
 /// Returns whether an error with this code is permanent, whatever its status.
-fn stays(code: &ErrorCode) -> bool {
+fn is_permanent(code: &ErrorCode) -> bool {
     use ErrorCode as Code;
 
     matches!(

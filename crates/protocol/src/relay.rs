@@ -21,7 +21,7 @@ use crate::error::{InvalidRequest, Problem};
 pub struct BaseUrl {
     scheme: Scheme,
     authority: Authority,
-    /// Has no slash at its end.
+    /// The path prefix without a slash at its end. Empty if there is none.
     prefix: String,
 }
 
@@ -29,8 +29,8 @@ impl BaseUrl {
     /// Parses a URL. A slash at its end is dropped.
     ///
     /// # Errors
-    /// The URL is not an absolute `http` or `https` URL, carries user information, a query or a fragment, or names an impossible
-    /// port.
+    /// The URL is not an absolute `http` or `https` URL, has user information, a query or a fragment, or its port is not a number
+    /// up to 65535.
     pub fn new(url: &str) -> Result<Self, InvalidRequest> {
         let wrong = |rule| InvalidRequest::new("base_url", Problem::MustBe(rule));
         if url.contains(['?', '#']) {
@@ -64,7 +64,7 @@ impl BaseUrl {
     /// Returns the absolute URI for a path and query, such as those of an operation's request.
     ///
     /// # Errors
-    /// Both together are longer than a URI can be.
+    /// The prefix, the path and the query together are longer than a URI can be: 65,534 bytes.
     pub fn join(&self, target: &Uri) -> Result<Uri, InvalidRequest> {
         let path_and_query = target.path_and_query().map_or("/", PathAndQuery::as_str);
         Uri::builder()
@@ -72,14 +72,7 @@ impl BaseUrl {
             .authority(self.authority.clone())
             .path_and_query(format!("{}{path_and_query}", self.prefix))
             .build()
-            .map_err(|_| {
-                InvalidRequest::new(
-                    "path",
-                    Problem::TooLong {
-                        limit: u16::MAX.into(),
-                    },
-                )
-            })
+            .map_err(|_| InvalidRequest::uri_too_long())
     }
 
     /// Returns whether the connection is encrypted.
@@ -153,8 +146,8 @@ impl ApiKey {
     /// Creates a key.
     ///
     /// # Errors
-    /// The key is empty, or holds a character that a header value cannot hold here: a line break, a space, anything but ASCII.
-    /// Such a key was copied or read wrongly. The error does not show it.
+    /// The key is empty, or contains anything but visible ASCII characters, such as a space or a line break. Such a key was copied
+    /// or read wrongly. The error does not show it.
     pub fn new(key: impl Into<String>) -> Result<Self, InvalidRequest> {
         let key = key.into();
         if key.is_empty() {
@@ -177,7 +170,7 @@ impl ApiKey {
     /// Returns the value of the header `authorization`, marked as sensitive.
     pub fn authorization(&self) -> HeaderValue {
         let text = format!("Bearer {}", self.0);
-        // `new` has refused everything but visible ASCII.
+        // Never the alternative: `new` has refused everything but visible ASCII.
         let mut value =
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         value.set_sensitive(true);

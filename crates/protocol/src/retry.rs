@@ -11,7 +11,7 @@ pub use crate::prospect::Prospect;
 
 /// The number of attempts and the delays between them.
 ///
-/// Whether a request may be retried at all is not configurable: see [`Attempts`].
+/// It is not configurable whether a request may be retried at all: see [`Attempts`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,18 +26,18 @@ pub use crate::prospect::Prospect;
 #[non_exhaustive]
 #[must_use]
 pub struct RetryPolicy {
-    /// The number of attempts, including the first: 3.
+    /// The number of attempts, including the first. Default: 3.
     pub attempts: u32,
-    /// The upper limit of the wait before the second attempt: 0.5 s. It doubles with each further attempt.
+    /// The longest wait before the second attempt. It doubles with each further attempt. Default: 0.5 s.
     pub first_delay: Duration,
-    /// The upper limit of the wait before any attempt: 8 s.
+    /// The longest wait before any attempt. Default: 8 s.
     pub longest_delay: Duration,
-    /// The longest wait that the relay may ask for: 60 s. If it asks for more, the call fails at once.
+    /// The longest wait that the relay may ask for. If it asks for more, the call fails at once. Default: 60 s.
     pub longest_retry_after: Duration,
 }
 
 impl RetryPolicy {
-    /// Returns three attempts, with delays that double from 0.5 s to 8 s and full jitter.
+    /// Returns the standard policy: three attempts, with delays that double from 0.5 s to 8 s and have full jitter.
     pub const fn standard() -> Self {
         Self {
             attempts: 3,
@@ -47,7 +47,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Returns a single attempt.
+    /// Returns the policy with a single attempt.
     pub const fn never() -> Self {
         Self {
             attempts: 1,
@@ -61,13 +61,13 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the upper limit of the wait before the second attempt.
+    /// Sets the longest wait before the second attempt.
     pub const fn first_delay(mut self, delay: Duration) -> Self {
         self.first_delay = delay;
         self
     }
 
-    /// Sets the upper limit of the wait before any attempt.
+    /// Sets the longest wait before any attempt.
     pub const fn longest_delay(mut self, delay: Duration) -> Self {
         self.longest_delay = delay;
         self
@@ -88,16 +88,16 @@ impl Default for RetryPolicy {
 
 /// The attempts of one request, and the decision after each.
 ///
-/// | what happened | GET, DELETE | POST, PATCH |
+/// | result of the attempt | GET, DELETE | POST, PATCH |
 /// |---|---|---|
 /// | certainly [not sent](Sent::No), or refused before it was processed | retry | retry |
-/// | maybe sent, no response | retry | |
-/// | either, and [another attempt would fail the same way](crate::flow::Failure::permanent) | | |
+/// | maybe sent, no response | retry | give up |
+/// | one of these, marked as [permanent](crate::flow::Failure::permanent) | give up | give up |
 /// | 429 | retry | retry |
-/// | 408, 425, 502, 503, 504 | retry | |
-/// | 500 | retry, unless its code is `internal_error`: the relay's response to missing files and malformed ids | |
-/// | 404 to a DELETE that may have arrived before | success | |
-/// | an error that [does not pass](Prospect): a code such as `billing_not_ready`, a 429 because a quota is used up | | |
+/// | 408, 425, 502, 503, 504 | retry | give up |
+/// | 500 | retry, unless its code is `internal_error`: the relay's response to missing files and malformed ids | give up |
+/// | 404 to a DELETE, if an earlier attempt may have arrived | success | |
+/// | an error that is [not transient](Prospect): a code such as `billing_not_ready`, a 429 because a quota is used up | give up | give up |
 ///
 /// A POST creates a sandbox, runs a command or starts a run, and a second one costs a second time. Requests to resume or cancel a
 /// run ([`Safety::FlowOnly`]) are never retried here.
@@ -117,7 +117,7 @@ pub struct Attempts {
 pub enum Attempt<'a> {
     /// No response.
     Failed(Sent),
-    /// No response, or an unreadable one, and another attempt would fail the same way.
+    /// No response, or one that could not be read, and another attempt would fail the same way.
     Permanent(Sent),
     /// An error response, or an invalid one.
     ErrorResponse(&'a ResponseError),
@@ -154,7 +154,7 @@ pub enum GiveUp {
 }
 
 impl Attempts {
-    /// Creates the attempts of one request. `seed` spreads the delays of many clients: pass any random number.
+    /// Creates the attempts of one request. Pass a random number as `seed`, so that many clients do not retry at the same time.
     pub fn new<E: Endpoint>(endpoint: &E, policy: RetryPolicy, seed: u64) -> Self {
         Self {
             policy,
@@ -179,6 +179,7 @@ impl Attempts {
     /// Decides what follows the attempt that was just made.
     pub fn decide(&mut self, attempt: Attempt<'_>, now: Now) -> Decision {
         self.made += 1;
+        // Decide first: a 404 to the first DELETE is an error, because no earlier attempt can have deleted the object.
         let decision = self.rule(attempt, now);
         self.may_have_arrived |= !matches!(
             attempt,
@@ -192,11 +193,12 @@ impl Attempts {
         let mut asked = None;
         let again = match attempt {
             Attempt::Failed(sent) => repeatable || sent == Sent::No,
-            // A truncated response, one that is not the relay's, or one over the limit would be the same again.
+            // A response that is truncated, not the relay's, or over the size limit would be the same again.
             Attempt::Permanent(_) | Attempt::ErrorResponse(ResponseError::InvalidResponse(_)) => {
                 return Decision::GiveUp(GiveUp::Permanent);
             }
             Attempt::ErrorResponse(ResponseError::Api(error)) => {
+                // Before the prospect, for which a 404 is a failure.
                 let gone = error.status() == StatusCode::NOT_FOUND && self.method == Method::DELETE;
                 if gone && repeatable && self.may_have_arrived {
                     return Decision::Done;
@@ -205,9 +207,11 @@ impl Attempts {
                     return Decision::GiveUp(GiveUp::Permanent);
                 }
                 asked = error.retry_after().map(|after| after.delay(now.wall));
+                // The relay refuses a request with 429 before it processes it, so a POST has not acted.
                 repeatable || error.status() == StatusCode::TOO_MANY_REQUESTS
             }
         };
+        // Not even a 429 or an unsent request: by the time of another attempt, a later run may be the one it reaches.
         if !again || self.safety == Safety::FlowOnly {
             return Decision::GiveUp(GiveUp::NotRepeatable);
         }

@@ -3,25 +3,26 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-/// The wait before the next attempt that the relay asks for.
+/// The time that the relay asks a client to wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryAfter {
-    /// This long after the response.
+    /// Wait this long after the response.
     Delay(Duration),
-    /// Until this time, by an unknown clock: the response had no `date`.
+    /// Wait until this time, by the server's clock. The response had no `date` to compare it with.
     At(SystemTime),
 }
 
-/// 2^31 seconds: the value of RFC 9111, section 1.2.2, for anything larger. Adding it to a `SystemTime` cannot overflow.
+/// The longest delay, 2^31 s: RFC 9111, section 1.2.2, gives larger numbers this value. Adding it to a `SystemTime` cannot
+/// overflow.
 const LONGEST: Duration = Duration::from_secs(1 << 31);
 
 impl RetryAfter {
-    /// Reads the header `retry-after` (RFC 9110, section 10.2.3): seconds, also with a fraction, or an HTTP date in any of its
-    /// three forms.
+    /// Reads the header `retry-after` (RFC 9110, section 10.2.3): seconds, with or without a fraction, or an HTTP date in any of
+    /// its three forms.
     ///
-    /// A date is compared with the response's own `date`, so neither clock has to be right. Of several headers, the first
-    /// readable one counts. A delay over 2^31 s is capped at 2^31 s, and a negative one is ignored.
+    /// A date is compared with the response's own `date`, so neither clock has to be right. If there are several such headers,
+    /// the first readable one counts. A delay over 2^31 s is capped at 2^31 s, and a negative one is ignored.
     ///
     /// ```
     /// use std::time::Duration;
@@ -41,7 +42,7 @@ impl RetryAfter {
             .find_map(|value| Self::from_text(value.to_str().ok()?, headers))
     }
 
-    /// Reads the header, or else the member `retryAfter` of the error.
+    /// Reads the header `retry-after`. If there is none, reads the member `retryAfter` of the error.
     pub(crate) fn of_error(headers: &HeaderMap, member: Option<&Value>) -> Option<Self> {
         Self::from_headers(headers).or_else(|| match member? {
             Value::Number(seconds) => Self::from_seconds(seconds.as_f64()?),

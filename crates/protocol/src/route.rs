@@ -19,13 +19,13 @@ pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// The limit of the relay for a JSON or blob body. It responds to longer ones with a misleading `400 invalid_json`.
+/// The relay's limit for a JSON or blob body, in bytes. It responds to a longer JSON body with a misleading `400 invalid_json`.
 pub(crate) const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
 /// The method and path of an endpoint, and the members that travel in its query.
 ///
 /// Members named in `path` and `query` travel there, all others in the JSON body. Every request of an operation carries its route
-/// as an extension, for logs and spans: unlike the path itself, it contains no ids.
+/// as an extension, for logs and spans. Unlike the path of the request, the route contains no ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route {
@@ -40,7 +40,7 @@ pub struct Route {
 /// A query parameter of a [`Route`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: users write its variants by hand, with all fields.
+// Deliberately exhaustive: each variant, because users write it by hand with all its fields.
 pub enum Query {
     /// The member of this name, as text. Omitted if the member is absent.
     Text(&'static str),
@@ -50,7 +50,7 @@ pub enum Query {
     Fixed(&'static str, &'static str),
 }
 
-/// A JSON object with its values unchanged and in their order.
+/// A JSON object whose members keep their order and the text of their values.
 #[derive(Default)]
 struct Members(Vec<(String, Box<RawValue>)>);
 
@@ -91,7 +91,7 @@ impl Route {
         self
     }
 
-    /// Returns whether a request with this method and target belongs to this route. Servers find the route of a request with it.
+    /// Returns whether a request belongs to this route, by its method, path and fixed query parameters. For servers.
     pub fn matches<B>(&self, request: &Request<B>) -> bool {
         let fixed = |parameter: &Query| match parameter {
             Query::Fixed(name, value) => query_pairs(request.uri())
@@ -112,6 +112,7 @@ impl Route {
         let uri = self.uri(&mut members)?;
         let has_body = matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
         if !has_body {
+            // A member that is in neither the path nor the query would be lost silently.
             return match members.0.first() {
                 None => Ok(self.build(operation, uri, None, Body::empty())),
                 Some((name, _)) => Err(InvalidRequest::new(in_rust(name), Problem::NoPlace)),
@@ -159,6 +160,7 @@ impl Route {
         let path = self
             .path_values(request.uri().path())
             .ok_or_else(|| InvalidRequest::new("path", Problem::OtherRoute))?;
+        // The path and the query win over members of the same name in the body.
         for (name, value) in path {
             members.set(name, text_to_raw(&value)?);
         }
@@ -201,7 +203,7 @@ impl Route {
         request.extensions_mut().insert(operation.secrets());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
-        // Nothing here decodes. Without this header a server may choose any coding (RFC 9110, section 12.5.3).
+        // This crate decodes no content coding. Without this header a server may choose any (RFC 9110, section 12.5.3).
         request.headers_mut().insert(
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),
@@ -248,15 +250,10 @@ impl Route {
                 separator = '&';
             }
         }
-        // Everything but unreserved characters is encoded, so only the length can be invalid.
-        target.try_into().map_err(|_| {
-            InvalidRequest::new(
-                "path",
-                Problem::TooLong {
-                    limit: u16::MAX.into(),
-                },
-            )
-        })
+        // All reserved characters are encoded, so only the length can be invalid.
+        target
+            .try_into()
+            .map_err(|_| InvalidRequest::uri_too_long())
     }
 
     /// Returns the decoded members in `path`, if it matches this route.
@@ -281,7 +278,7 @@ impl Route {
     }
 }
 
-/// Prints the method and the path template, as logs and spans name a route.
+/// Prints the method and the path template, for logs and spans.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)
@@ -305,7 +302,7 @@ fn pieces(path: &'static str) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// Returns the decoded names and values of a query. `+` is a space, as HTML forms write it.
+/// Returns the decoded names and values of a query. `+` is a space, as in HTML forms.
 fn query_pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> {
     let decode = |text: &str| {
         percent_decode_str(&text.replace('+', " "))
@@ -318,7 +315,7 @@ fn query_pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Checks the length of a body. `member` names its longest member, for the error.
+/// Checks the length of a body. `member` returns the name of its longest member, for the error.
 fn check_length(length: usize, member: impl FnOnce() -> String) -> Result<(), InvalidRequest> {
     if length <= LONGEST_BODY {
         return Ok(());
@@ -339,7 +336,7 @@ fn check_length(length: usize, member: impl FnOnce() -> String) -> Result<(), In
     ))
 }
 
-/// Returns the name of a member in Rust, if it is not renamed: `sandboxId` is `sandbox_id`.
+/// Converts the name of a member to the name of its field in Rust: `sandboxId` becomes `sandbox_id`.
 fn in_rust(name: &str) -> String {
     let mut rust = String::with_capacity(name.len() + 4);
     for char in name.chars() {
@@ -357,7 +354,7 @@ fn text_to_raw(text: &str) -> Result<Box<RawValue>, InvalidRequest> {
 }
 
 impl Members {
-    /// Keeps the text and numbers of `operation` as written: nothing passes through a `serde_json::Value`.
+    /// Serializes `operation`. Its values never become a `serde_json::Value`, so that raw JSON in them stays as it is.
     fn of<T: Serialize>(operation: &T) -> Result<Self, InvalidRequest> {
         serde_json::to_string(operation)
             .and_then(|json| serde_json::from_str(&json))
@@ -377,7 +374,7 @@ impl Members {
             .map_err(|error| InvalidRequest::new(name, Problem::Unreadable(error.to_string())))
     }
 
-    /// Returns the longest member by its name in Rust.
+    /// Returns the name, in Rust, of the longest member.
     fn longest(&self) -> String {
         let longest = self.0.iter().max_by_key(|(_, value)| value.get().len());
         longest.map_or_else(|| "body".to_owned(), |(name, _)| in_rust(name))

@@ -1,18 +1,19 @@
 //! Fast scans of bytes and text.
 //!
-//! The searches look at eight bytes at a time. For a few bytes, they finish before `memchr` has begun.
+//! The searches look at eight bytes at a time, as one word. For a few bytes, that is faster than a call of `memchr`.
 
 const ONES: u64 = u64::MAX / 255;
 const HIGHS: u64 = ONES << 7;
 
-/// Returns a word of eight bytes like this one.
+/// Returns a word in which each of the eight bytes is `byte`.
 #[inline]
 pub(crate) const fn all(byte: u8) -> u64 {
     ONES * byte as u64
 }
 
-/// Returns a word with the high bit of each byte of `word` that is below `limit`, which is at most 128. Bits above the lowest one
-/// may be wrong.
+/// Marks each byte of `word` that is below `limit`, by its high bit in the result. `limit` is at most 128.
+///
+/// Only the lowest mark is reliable: the subtraction may borrow from the bytes above it.
 #[inline]
 pub(crate) const fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(all(limit)) & !word & HIGHS
@@ -30,7 +31,9 @@ pub(crate) fn line_end(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// Returns the position of the first byte that `stops` finds in the word that it is in. It never finds a byte 0xff.
+/// Returns the position of the first byte that `stops` marks.
+///
+/// `stops` takes a word and marks bytes as [`below`] does. It must never mark a byte 0xff, which fills up a word of fewer bytes.
 #[inline]
 pub(crate) fn first(bytes: &[u8], stops: impl Fn(u64) -> u64) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -40,7 +43,7 @@ pub(crate) fn first(bytes: &[u8], stops: impl Fn(u64) -> u64) -> Option<usize> {
             return Some(8 * at + found.trailing_zeros() as usize / 8);
         }
     }
-    // The bytes of the last word that were already looked at are no stops.
+    // The last word overlaps the one before it. `stops` has marked none of the bytes that they share.
     let (word, start) = match bytes.last_chunk::<8>() {
         Some(last) => (u64::from_le_bytes(*last), bytes.len() - 8),
         None => {

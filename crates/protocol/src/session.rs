@@ -5,16 +5,16 @@ use crate::runs::{Messages, RunRef, StartRun};
 use crate::threads::GetThread;
 use crate::{SandboxId, ThreadId};
 
-/// The place of a conversation: the value that an application stores to continue it in a later request.
+/// The agent, sandbox and thread of a conversation: the value that an application stores to continue it in a later request.
 ///
 /// The relay has no sessions. This is a plain value for a row of your own database, as JSON or field by field. It holds no
 /// connection and changes nothing at the relay.
 ///
-/// | pattern | |
+/// | to … | use … |
 /// |---|---|
-/// | a new session | `Session::new("my-agent")`, then [`run`](Self::run); store [`RunRef::session`] |
-/// | continue it | load it, then [`run`](Self::run) with the whole history |
-/// | a new conversation with the same files | [`new_thread`](Self::new_thread), then [`run`](Self::run) |
+/// | begin a session | `Session::new("my-agent")`, then [`run`](Self::run); store [`RunRef::session`] |
+/// | continue it | the stored value, then [`run`](Self::run) with the whole history |
+/// | begin a new conversation with the same files | [`new_thread`](Self::new_thread), then [`run`](Self::run) |
 /// | show the history | [`hydrate`](Self::hydrate) |
 /// | follow or cancel an answer that is streaming | [`current_run`](Self::current_run) |
 ///
@@ -72,10 +72,10 @@ impl Session {
         self
     }
 
-    /// Returns a run that continues or begins the conversation. It creates the sandbox and the thread if they are missing.
+    /// Returns a run that begins or continues the conversation. It creates the sandbox and the thread if they are missing.
     ///
-    /// The run [looks first](StartRun::look_first) whether the thread is streaming and the sandbox belongs to the agent, unless
-    /// you change that. `messages` is the whole history that the UI shows, ending with the next turn.
+    /// `messages` is the whole history that the UI shows, and ends with the user's new message. By default the run first checks
+    /// that the thread is not streaming and that the sandbox belongs to the agent: see [`StartRun::look_first`].
     pub fn run(&self, messages: impl Into<Messages>) -> StartRun {
         let mut run = StartRun::new(self.agent.clone(), messages).look_first(true);
         run.sandbox_id.clone_from(&self.sandbox_id);
@@ -91,8 +91,8 @@ impl Session {
         }
     }
 
-    /// Returns the operation that reads the history, to show it again. In its result, [`Thread::into_ui_messages`] returns the
-    /// messages for a UI, and [`Thread::is_streaming`] says whether more will come.
+    /// Returns the operation that reads the history, to show it again. Its result is a thread: [`Thread::into_ui_messages`]
+    /// returns the messages for a UI, and [`Thread::is_streaming`] returns whether more will come.
     ///
     /// ```
     /// use twentyfirst_protocol::{Operation, SandboxId, Session, ThreadId};
@@ -121,9 +121,11 @@ impl Session {
         Ok(GetThread::new(sandbox_id, thread_id))
     }
 
-    /// Returns the run that is active when the result is used, to follow it, for example after a restart, or to cancel it. If no
-    /// run is active, following delivers the last answer of the thread. For the run of one particular turn, store its [`RunRef`],
-    /// or pass the id of the turn to [`RunRef::user_message_id`].
+    /// Returns a reference to the active run of the thread, to follow it (for example after a restart) or to cancel it.
+    ///
+    /// It means the run that is active when the reference is used. If no run is active, following delivers the last answer of the
+    /// thread. For the run of one particular turn, store its [`RunRef`], or pass the id of the turn to
+    /// [`RunRef::user_message_id`].
     ///
     /// # Errors
     /// The session has no sandbox or no thread yet: there is no run.

@@ -1,8 +1,8 @@
 /// Defines the setters of an operation once, for the operation and for calls of it.
 ///
 /// `setters! { Exec, exec_setters; … }` defines the functions as methods of `Exec`. It also exports the macro `exec_setters!`,
-/// which defines them as methods of `Call<Exec, T>` in a crate with such a type. That type needs a function `map`, which changes
-/// the operation. The macro names types without their paths, so that crate must import them.
+/// which defines the same methods for `Call<Exec, T>` in a crate that has a type `Call`. That type needs a function `map`, which
+/// changes the operation. The macro names types without their paths, so the other crate must import them.
 ///
 /// `setters! { RunOptions, run_options_setters, in StartRun.options; … }` defines them as methods of `RunOptions`, of the
 /// operation that has it as an optional member, and of calls of that operation.

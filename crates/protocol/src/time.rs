@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A time as the relay wrote it (`2026-02-26T12:00:00.000Z`).
 ///
-/// The text is kept unchanged, so that an unexpected form loses nothing; [`to_system_time`](Self::to_system_time) parses it.
+/// The text is kept unchanged, so that nothing of an unexpected form is lost. [`to_system_time`](Self::to_system_time) parses it.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -25,11 +25,11 @@ impl Timestamp {
         &self.0
     }
 
-    /// Parses the time, in any form of RFC 3339: with an offset, with a blank or a small letter between date and time, with any
-    /// number of fractional digits. A leap second is read as the second before it.
+    /// Parses the time, in any form of RFC 3339: with an offset, with a space or a `t` between date and time, with any number of
+    /// fractional digits. A leap second is read as the second before it.
     ///
-    /// Returns `None` for any other text, in particular for a time without a zone, which could be up to a day away, and for times
-    /// before 1970.
+    /// Returns `None` for any other text and for times before 1970. A time without a zone is such a text: it could mean times up
+    /// to a day apart.
     pub fn to_system_time(&self) -> Option<SystemTime> {
         let (date, rest) = self.0.trim().split_at_checked("2026-02-26".len())?;
         let rest = rest.strip_prefix(['T', 't', ' '])?;
@@ -58,8 +58,8 @@ impl Timestamp {
     }
 }
 
-/// Writes milliseconds, as the relay does. A time before 1970 or after 9999 cannot be written and becomes the nearest one that
-/// can.
+/// Writes the time with milliseconds, as the relay does. A time before 1970 or after 9999 cannot be written: it becomes the
+/// nearest one that can.
 impl From<SystemTime> for Timestamp {
     fn from(moment: SystemTime) -> Self {
         let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
@@ -80,7 +80,8 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Reads and writes a duration as whole milliseconds, rounded up, for members such as `timeoutMs`: 0 has a meaning of its own.
+/// Reads and writes a duration as whole milliseconds, for members such as `timeoutMs`. It is rounded up, because 0 has a meaning
+/// of its own.
 pub(crate) mod milliseconds {
     use super::*;
 

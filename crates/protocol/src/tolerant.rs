@@ -1,4 +1,4 @@
-//! Tolerant JSON reading: the relay may differ from its documents, and long error bodies are cut.
+//! Tolerant reading of JSON. The relay may differ from its documents, and long error bodies are cut.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::ui::PartialJson;
 
-/// The deepest nesting of containers that is kept; `serde_json` reads 127 levels.
+/// The depth at which mending drops a container. It is below the 127 levels that `serde_json` reads.
 const DEEPEST: usize = 100;
 
 /// Reads JSON, [mending](mend) it if it is slightly invalid.
@@ -20,12 +20,13 @@ pub(crate) fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_js
         .or_else(|error| serde_json::from_str(&mend(json)).map_err(|_| error))
 }
 
-/// Reads as many complete members of the object at the beginning of a text as possible.
+/// Reads the object at the beginning of a text. If the text is cut, reads what can be read of its members.
 pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     if let Ok(members) = serde_json::from_slice(json) {
         return Some(members);
     }
     let mended = mend(json);
+    // A value may have something else after it.
     if let Some(Ok(members)) = serde_json::Deserializer::from_str(&mended)
         .into_iter()
         .next()
@@ -35,11 +36,12 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     if !mended.trim_start().starts_with('{') {
         return None;
     }
+    // The text may be cut.
     let closed = PartialJson::from(mended.as_str()).value()?;
     serde_json::from_str(closed.get()).ok()
 }
 
-/// Reads a member that has a default, which replaces `null` and unreadable values.
+/// Reads a member. The default replaces `null` and unreadable values.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -47,7 +49,7 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Defaul
     Ok(T::deserialize(value).unwrap_or_default())
 }
 
-/// Reads a count. JavaScript knows only doubles: `120`, `120.0` and `1.2e2` are one number.
+/// Reads a count; `None` if it is not one. JavaScript has only doubles, so `120`, `120.0` and `1.2e2` are the same number.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -75,7 +77,7 @@ pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D
     f64::deserialize(deserializer).map(|number| number as i32)
 }
 
-/// Reads pairs of text. `null` is an empty map; a value that is not text becomes its JSON, so that an update does not lose it.
+/// Reads pairs of text. `null` is an empty map. A value that is not text becomes its JSON, so that an update does not lose it.
 pub(crate) fn texts<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -91,7 +93,7 @@ pub(crate) fn texts<'de, D: Deserializer<'de>>(
         .collect())
 }
 
-/// Reads a list that has a default: `null` and values that are no list become an empty one.
+/// Reads a list. `null` and values that are not a list become an empty one.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -99,7 +101,7 @@ pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     Ok(elements(value).unwrap_or_default())
 }
 
-/// Reads the [list](List) that a response consists of.
+/// Reads a list without its unreadable elements, as [`List`] does. A value that is not a list is an error.
 pub(crate) fn elements<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -119,10 +121,10 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
     }
 }
 
-/// Repairs text that JSON parsers refuse for a detail: a byte order mark, bytes that are not UTF-8, control characters, half a
-/// surrogate pair, an unknown escape, a number outside the range of a double. Containers nested too deep are dropped.
+/// Repairs details that JSON parsers refuse: a byte order mark, bytes that are not UTF-8, control characters, half a surrogate
+/// pair, an unknown escape, a number outside the range of a double. Containers that are nested too deep become `null`.
 ///
-/// Other errors stay errors. A truncated text stays truncated, but never within an escape.
+/// Other errors stay in the text. A truncated text stays truncated, but never ends within an escape.
 fn mend(json: &[u8]) -> String {
     let text = String::from_utf8_lossy(json);
     let mut rest = text.trim_start_matches('\u{feff}');
@@ -164,7 +166,7 @@ fn mend(json: &[u8]) -> String {
     mended
 }
 
-/// Mends the number at the beginning of `text`, and returns its length.
+/// Mends the number at the beginning of `text`, and returns its length. A number outside the range of a double becomes a string.
 fn number(text: &str, mended: &mut String) -> usize {
     let end = text
         .find(|next: char| !matches!(next, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'))
@@ -205,7 +207,8 @@ fn string(text: &str, mended: &mut String) -> usize {
     at
 }
 
-/// Mends the escape at the beginning of `text`, and returns its length.
+/// Mends the escape at the beginning of `text`, and returns its length. An unknown escape becomes a backslash, and one that the
+/// end of the text cuts is dropped.
 fn escape(text: &str, mended: &mut String) -> usize {
     if let Some(first) = code_unit(text) {
         let second = text.get(6..).and_then(code_unit);
@@ -242,7 +245,7 @@ fn escape(text: &str, mended: &mut String) -> usize {
     }
 }
 
-/// Returns the code unit of the escape at the beginning of `text`.
+/// Returns the code unit of the `\uXXXX` escape at the beginning of `text`, if there is one.
 fn code_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let all = digits.bytes().all(|digit| digit.is_ascii_hexdigit());

@@ -38,7 +38,7 @@ fn the_output_of_a_call_survives_a_reset_of_a_later_step() {
 }
 
 #[test]
-fn a_call_with_an_invalid_input_is_dynamic_if_it_says_so_or_was() {
+fn a_call_with_an_invalid_input_is_dynamic_if_its_chunk_says_so_or_its_part_was() {
     let wrong = |dynamic: &str| {
         format!(
             r#"{{"type":"tool-input-error","toolCallId":"c","toolName":"n","errorText":"no"{dynamic}}}"#
@@ -51,15 +51,19 @@ fn a_call_with_an_invalid_input_is_dynamic_if_it_says_so_or_was() {
     ] {
         let message = assembled(false, &[&wrong(dynamic)]);
         assert_eq!(calls(&message)[0].dynamic, is_dynamic, "{dynamic}");
-        // A part that began as dynamic stays dynamic.
-        let message = assembled(false, &[CALL, &wrong(dynamic)]);
-        let calls = calls(&message);
-        assert_eq!((calls.len(), calls[0].dynamic), (1, false), "{dynamic}");
+        // A part that exists stays as it is, whatever the chunk says.
+        let of_dynamic = CALL.replace("\"c\"", "\"c\",\"dynamic\":true");
+        for (call, was_dynamic) in [(CALL, false), (of_dynamic.as_str(), true)] {
+            let message = assembled(false, &[call, &wrong(dynamic)]);
+            let calls = calls(&message);
+            let found = (calls.len(), calls[0].dynamic);
+            assert_eq!(found, (1, was_dynamic), "{call} {dynamic}");
+        }
     }
 }
 
 #[test]
-fn a_call_opened_by_a_delta_is_the_dynamic_call_that_names_it_later() {
+fn a_call_opened_by_a_delta_becomes_dynamic_with_the_chunk_that_names_it() {
     let delta = r#"{"type":"tool-input-delta","toolCallId":"c","inputTextDelta":"1"}"#;
     let start = r#"{"type":"tool-input-available","toolCallId":"c","toolName":"n","input":1,"dynamic":true}"#;
     let message = assembled(true, &[delta, start]);

@@ -218,6 +218,32 @@ fn the_input_of_a_call_counts_its_text_and_its_value_alone() {
     }
 }
 
+#[test]
+fn the_copy_of_a_delta_after_half_a_character_counts() {
+    let delta = |text: &str| format!(r#"{{"type":"text-delta","id":"t","delta":"{text}"}}"#);
+    let mut assembler = Assembler::new();
+    // The text has grown to twice its length, so the last delta fits its capacity.
+    for chunk in [
+        r#"{"type":"text-start","id":"t"}"#.to_owned(),
+        delta(&"x".repeat(1_000)),
+        delta("x"),
+        delta(r"\ud83d"),
+    ] {
+        assembler.apply(&Chunk::decode(&chunk).unwrap()).unwrap();
+    }
+    let limit = assembler.size() + 100;
+    let mut assembler = assembler.with_limit(limit);
+    let before = assembler.message().clone();
+    let chunk = delta(&"y".repeat(900));
+    let chunk = Chunk::decode(&chunk).unwrap();
+    let allocated = allocation_counter::measure(|| {
+        let result = assembler.apply(&chunk);
+        assert_eq!(result, Err(AssembleError::TooLarge { limit }));
+    });
+    assert!(allocated.bytes_max < 100, "{allocated:?}");
+    assert_eq!(assembler.message(), &before);
+}
+
 /// Applies the chunks made from each number, and checks that all their memory is counted.
 fn is_counted(what: &str, chunks: impl Fn(usize) -> Vec<String>) {
     let chunks: Vec<Chunk<'static>> = (0..300)

@@ -1,4 +1,4 @@
-//! The bodies of browsers, read like `request.json()` of a browser, and the bodies that are refused.
+//! Bodies of browsers are read as `request.json()` of a browser reads them, or refused.
 
 use proptest::prelude::*;
 use twentyfirst_protocol::browser::{BodyError, ChatBody, ChatLimits, ThreadBody, TokenBody};
@@ -29,7 +29,7 @@ fn only_the_turn_must_be_a_message() {
 #[test]
 fn refused_bodies_are_named_without_repeating_them() {
     let user = user("s3cr3t");
-    let said: Vec<String> = [
+    let errors: Vec<String> = [
         "",
         "s3cr3t",
         "[\"s3cr3t\"]",
@@ -55,8 +55,8 @@ fn refused_bodies_are_named_without_repeating_them() {
     .into_iter()
     .map(|body| chat(body).unwrap_err().to_string())
     .collect();
-    assert!(said.iter().all(|error| !error.contains("s3cr3t")));
-    insta::assert_debug_snapshot!(said);
+    assert!(errors.iter().all(|error| !error.contains("s3cr3t")));
+    insta::assert_debug_snapshot!(errors);
 }
 
 #[test]
@@ -165,7 +165,7 @@ proptest! {
     }
 }
 
-/// Returns bodies of some 6 MB: with very many messages, and with very many parts in an earlier message or in the turn.
+/// Returns bodies of about 6 MB: with very many messages, with very many parts in an earlier message, and in the new one.
 fn large() -> [(&'static str, String); 3] {
     let message = r#"{"id":"m","role":"user","parts":[{"type":"text","text":"x"}]}"#;
     let messages = vec![message; 100_000].join(",");

@@ -27,7 +27,7 @@ fn a_delta_costs_no_allocation() {
         let each = allocated.count_total as f64 / load.events as f64;
         assert!(
             each <= 0.001,
-            "{each} allocations an event in {what} pieces"
+            "{each} allocations for each event in {what} pieces"
         );
         assert!(
             allocated.bytes_max <= 4096,

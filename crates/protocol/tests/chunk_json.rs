@@ -1,4 +1,4 @@
-//! Chunks as JSON: which ones are decoded, which ones are refused, and that encoding loses nothing.
+//! Chunks as JSON: decoding, errors, and encoding without loss.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -38,7 +38,7 @@ fn values_are_kept_unchanged() {
 }
 
 #[test]
-fn a_number_beyond_a_double_is_refused_in_metadata_as_by_the_ai_sdk_and_kept_elsewhere() {
+fn a_number_beyond_a_double_is_refused_only_where_the_ai_sdk_refuses_it() {
     for data in [
         r#"{"type":"text-end","id":"t","providerMetadata":{"p":{"n":1e400}}}"#,
         r#"{"type":"tool-output-available","toolCallId":"c","output":1,"toolMetadata":{"n":[-1E999]}}"#,
@@ -138,7 +138,7 @@ fn a_chunk_is_one_object_and_nothing_else() {
 }
 
 #[test]
-fn chunks_are_made_in_a_line() {
+fn a_chunk_is_built_in_one_expression() {
     assert_eq!(
         Chunk::from(
             ToolInputStart::new("c", "Bash")

@@ -1,4 +1,4 @@
-//! Disassembled messages assemble to the same message.
+//! Disassembling a message and assembling the chunks gives the same message.
 
 #[path = "assembler_support/any_chunk.rs"]
 mod any_chunk;
@@ -26,7 +26,7 @@ fn assembled<'c>(chunks: impl IntoIterator<Item = &'c Chunk<'c>>) -> UiMessage {
 }
 
 /// Disassembles a message, and assembles it again from the chunks, and from their encoding.
-fn assert_comes_together(message: &UiMessage) {
+fn assert_survives(message: &UiMessage) {
     let chunks = disassemble(message)
         .unwrap_or_else(|error| panic!("{error}: {:#?}\n{message:#?}", error.chunks()));
     assert_eq!(&assembled(&chunks), message);
@@ -55,7 +55,7 @@ proptest! {
         chunks in prop::collection::vec(any_chunk(), 0..24),
         lenient: bool,
     ) {
-        assert_comes_together(&message_of(&chunks, lenient));
+        assert_survives(&message_of(&chunks, lenient));
     }
 
     #[test]
@@ -64,7 +64,7 @@ proptest! {
         lenient: bool,
     ) {
         let chunks: Vec<Chunk<'static>> = chunks.into_iter().filter(is_of_call).collect();
-        assert_comes_together(&message_of(&chunks, lenient));
+        assert_survives(&message_of(&chunks, lenient));
     }
 }
 
@@ -95,7 +95,7 @@ fn the_messages_of_every_sequence_survive_disassembly() {
             let data = name.map_or_else(|_| chunk.get(), |name| names.chunks[&name].get());
             Chunk::decode(data).unwrap()
         });
-        assert_comes_together(&message_of(&chunks.collect::<Vec<_>>(), false));
+        assert_survives(&message_of(&chunks.collect::<Vec<_>>(), false));
         count += 1;
     }
     assert!(count > 1_500, "{count}");
@@ -135,7 +135,7 @@ fn calls_with_ambiguous_parts_survive_disassembly() {
         let chunks = case.iter().map(|json| Chunk::decode(json).unwrap());
         let chunks: Vec<Chunk<'_>> = chunks.collect();
         assert_eq!(message_of(&chunks, false), assembled(&chunks));
-        assert_comes_together(&message_of(&chunks, false));
+        assert_survives(&message_of(&chunks, false));
     }
 }
 
@@ -157,14 +157,14 @@ fn the_messages_of_vectors_and_recordings_survive_disassembly() {
     for line in [VECTORS, RELAY_STREAMS].into_iter().flat_map(str::lines) {
         let vector: Value = serde_json::from_str(line).unwrap();
         let sse = vector["sse"].as_str().unwrap();
-        assert_comes_together(&message_of_stream(sse.to_owned()));
+        assert_survives(&message_of_stream(sse.to_owned()));
         count += 1;
     }
     for line in RECORDINGS.lines() {
         let recording: Value = serde_json::from_str(line).unwrap();
         let pieces = recording["chunks"].as_array().unwrap().iter();
         let pieces = pieces.map(|piece| piece["text"].as_str().unwrap_or_default());
-        assert_comes_together(&message_of_stream(pieces.collect()));
+        assert_survives(&message_of_stream(pieces.collect()));
         count += 1;
     }
     assert!(count > 150, "{count}");

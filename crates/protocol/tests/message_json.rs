@@ -48,7 +48,7 @@ fn every_known_part_reads_as_its_type() {
 }
 
 #[test]
-fn messages_are_read_from_values_too() {
+fn a_message_can_be_read_from_a_json_value() {
     let json = include_str!("data/ui/message_all_parts.json");
     let value: Value = serde_json::from_str(json).unwrap();
     let from_value: UiMessage = serde_json::from_value(value.clone()).unwrap();
@@ -191,7 +191,7 @@ fn a_message_without_role_or_parts_is_refused() {
 }
 
 #[test]
-fn messages_are_made_in_a_line() {
+fn a_message_is_built_in_one_expression() {
     let message = UiMessage::user("Hello")
         .with_id("m1")
         .with_part(Part::file("https://example.com/cat.png", "image/png"))

@@ -1,5 +1,4 @@
-//! A value that only describes a call does nothing, and the compiler warns about it: every operation and every flow is
-//! `#[must_use]`.
+//! An operation or a flow that nobody executes does nothing. Each of them is `#[must_use]`, so that the compiler warns.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,7 +17,7 @@ fn sources(directory: &Path, all: &mut String) {
     }
 }
 
-/// Returns the names after `text`, up to the first character that is no letter.
+/// Returns the names that follow `text` in the source.
 fn names<'a>(source: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
     source.match_indices(text).map(|(at, text)| {
         let rest = &source[at + text.len()..];
@@ -46,7 +45,7 @@ fn every_operation_and_every_flow_must_be_used() {
                 .and_then(|rest| rest.strip_prefix(name));
             rest.is_some_and(|rest| rest.starts_with([' ', '<', ';', '(']))
         });
-        // Types within this crate cannot be forgotten by users.
+        // A type that is not public is not found here: users cannot forget to execute it.
         at.is_none_or(|at| {
             let attributes = lines[..at]
                 .iter()

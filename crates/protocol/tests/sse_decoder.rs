@@ -361,7 +361,7 @@ fn each_limit_has_an_error_that_ends_the_stream() {
         assert_eq!(
             decoder.next_event(),
             Some(Ok(Event::new("x"))),
-            "the next stream is another matter"
+            "the next stream begins anew"
         );
     }
 }

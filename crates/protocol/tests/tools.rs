@@ -1,4 +1,4 @@
-//! Typed views of tool calls: their fields, the raw rest, and that they lose nothing.
+//! Typed views of tool calls: their fields, and the JSON that they do not lose.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ fn every_usual_tool_has_a_view_equal_to_its_input() {
         assert_eq!(view.name(), name);
         assert_eq!(Tool::of_chunk(&chunk(name, &input)), view, "{name}");
         assert_eq!(serde_json::to_value(&view).unwrap(), input, "{name}");
-        // All members are known, except for one of the list's own.
+        // All members have a field, except for the `id` in the to-do list.
         let debug = format!("{view:?}");
         assert!(debug.contains("other: {}"), "{debug}");
         assert_eq!(
@@ -78,7 +78,7 @@ fn every_usual_tool_has_a_view_equal_to_its_input() {
 }
 
 #[test]
-fn views_have_types() {
+fn views_have_typed_fields() {
     let [(_, bash), .., (_, todos)] = inputs();
     let Tool::Bash(bash) = Tool::of(&part("Bash", &bash)) else {
         panic!("{bash}");

@@ -14,8 +14,8 @@ use crate::{StreamError, source::Source};
 
 /// The chunks of a UI message stream, as they arrive.
 ///
-/// The stream ends with the body, or with an error that is [fatal](StreamError::is_fatal). [`end`](Self::end) then says whether the
-/// server completed the message. Dropping the stream drops the body.
+/// The stream ends with the body, or with a [fatal](StreamError::is_fatal) error. Then [`end`](Self::end) says whether the server
+/// completed the message. Dropping the stream drops the body.
 #[pin_project]
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
@@ -44,7 +44,7 @@ impl<B: Body> UiChunks<B> {
     /// Returns the next chunk; `None` at the end.
     ///
     /// # Errors
-    /// If the body fails or exceeds the limits: the stream then ends. If an event is not a chunk: the stream goes on.
+    /// The body fails or exceeds the limits: the stream ends. Or an event is not a chunk: the stream goes on.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -55,12 +55,12 @@ impl<B: Body> UiChunks<B> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Returns how the stream ended; `None` until it has ended.
+    /// Returns the end of the stream; `None` until it has ended.
     pub fn end(&self) -> Option<End> {
         self.source.has_ended().then(|| self.decoder.end())
     }
 
-    /// Returns whether a `finish` chunk has arrived: the message is then complete, even if the stream was cut off afterwards.
+    /// Returns whether a `finish` chunk has arrived. If so, the message is complete, even if the stream was cut off afterwards.
     pub fn saw_finish(&self) -> bool {
         self.decoder.saw_finish()
     }
@@ -70,7 +70,7 @@ impl<B: Body> UiChunks<B> {
         self.source.into_body()
     }
 
-    /// Returns the event that the end of the stream cut off, if any.
+    /// Returns the event that was cut off by the end of the stream, if there was one.
     pub fn unfinished(&self) -> Option<UnfinishedEvent> {
         self.unfinished
     }
@@ -82,10 +82,12 @@ impl<B: Body> Stream for UiChunks<B> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         loop {
+            // First the chunks of the last piece, so that at most one piece is held.
             match this.decoder.next_chunk() {
                 Some(Ok(chunk)) => return Poll::Ready(Some(Ok(chunk.into_owned()))),
                 Some(Err(error)) => {
                     if error.is_fatal() {
+                        // Nothing more can be read, so free the connection now and not when the stream is dropped.
                         this.source.close();
                     }
                     return Poll::Ready(Some(Err(error.into())));

@@ -10,19 +10,19 @@ pub enum StreamError<E> {
     /// The body failed. The stream ends here.
     #[error("the body of the response failed")]
     Body(#[source] E),
-    /// The bytes cannot be decoded any further. The stream ends here.
-    #[error("the body of the response is not an event stream that can be read")]
+    /// The bytes cannot be decoded further. The stream ends here.
+    #[error("the event stream of the response cannot be decoded further")]
     Sse(#[source] SseError),
     /// The data of one event is not a chunk. The stream goes on.
     #[error("an event of the response is not a chunk")]
     Chunk(#[source] ChunkError),
-    /// A chunk does not fit the message. The message is as it was before.
+    /// A chunk does not fit the message. The message is unchanged.
     #[error("a chunk of the response does not fit the message")]
     Message(#[source] AssembleError),
 }
 
 impl<E> StreamError<E> {
-    /// Returns whether the stream cannot be read any further. A stream of messages that is not lenient ends with every error.
+    /// Returns whether the stream ends with this error. [`UiMessages`](crate::UiMessages) that are not lenient end with any error.
     pub fn is_fatal(&self) -> bool {
         !matches!(self, Self::Chunk(_) | Self::Message(_))
     }

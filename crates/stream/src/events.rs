@@ -41,7 +41,7 @@ impl<B: Body> SseEvents<B> {
     /// Returns the next event; `None` at the end.
     ///
     /// # Errors
-    /// If the body fails or exceeds the limits. The stream then ends.
+    /// The body fails or exceeds the limits: the stream ends.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -52,12 +52,12 @@ impl<B: Body> SseEvents<B> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Returns the id of the last event that had one. Clients send it as `last-event-id` when they reconnect.
+    /// Returns the id of the last event that had one. A client sends it as `last-event-id` when it reconnects.
     pub fn last_event_id(&self) -> Option<&str> {
         self.decoder.last_event_id()
     }
 
-    /// Returns the delay that the server asks clients to wait before they reconnect, if any.
+    /// Returns the time that the server asks clients to wait before they reconnect, if it has sent one.
     pub fn retry(&self) -> Option<Duration> {
         self.decoder.retry()
     }
@@ -67,7 +67,7 @@ impl<B: Body> SseEvents<B> {
         self.source.into_body()
     }
 
-    /// Returns the event that the end of the stream cut off, if any.
+    /// Returns the event that was cut off by the end of the stream, if there was one.
     pub fn unfinished(&self) -> Option<UnfinishedEvent> {
         self.unfinished
     }
@@ -79,9 +79,11 @@ impl<B: Body> Stream for SseEvents<B> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         loop {
+            // First the events of the last piece, so that at most one piece is held.
             match this.decoder.next_event() {
                 Some(Ok(event)) => return Poll::Ready(Some(Ok(event.into_owned()))),
                 Some(Err(error)) => {
+                    // Nothing more can be read, so free the connection now and not when the stream is dropped.
                     this.source.close();
                     return Poll::Ready(Some(Err(error.into())));
                 }

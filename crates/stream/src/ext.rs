@@ -2,7 +2,7 @@ use http_body::Body;
 
 use crate::{SseEvents, UiChunks, UiMessages};
 
-/// Reads a body as a stream. Every [`Body`] has these methods.
+/// Methods that read a body as a stream. Every [`Body`] has them.
 pub trait BodyStreamExt: Body {
     /// Reads this body as an event stream (`text/event-stream`).
     fn sse_events(self) -> SseEvents<Self>

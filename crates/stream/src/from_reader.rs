@@ -8,13 +8,13 @@ use http_body::{Body, Frame};
 /// The size of one read, in bytes.
 const PIECE: usize = 16 << 10;
 
-/// Makes a body of a reader: a file, standard input, the response of a blocking HTTP library, or bytes in memory (`&[u8]`).
+/// Creates a body from a reader: a file, standard input, the response of a blocking HTTP library, or bytes in memory (`&[u8]`).
 ///
 /// Each poll reads at most 16 KiB and blocks the thread until the reader returns. The body is never pending, so any executor can run
-/// it. If other tasks must not wait meanwhile, wrap an asynchronous reader in a stream for
-/// [`from_stream`](crate::from_stream), for example with `tokio_util::io::ReaderStream`.
+/// it. If other tasks must not wait meanwhile, use an asynchronous reader: [`from_stream`](crate::from_stream) takes it as a
+/// stream, for example a `tokio_util::io::ReaderStream`.
 ///
-/// An interrupted read is repeated; any other error ends the stream.
+/// An interrupted read is repeated. Any other error ends the stream.
 ///
 /// ```no_run
 /// use std::fs::File;
@@ -48,7 +48,7 @@ impl<R> FromReader<R> {
     }
 }
 
-// Sound for every reader: the reader itself is never pinned.
+// The reader itself is never pinned, so it need not be `Unpin`.
 impl<R> Unpin for FromReader<R> {}
 
 impl<R: Read> Body for FromReader<R> {

@@ -6,10 +6,10 @@ use futures_core::Stream;
 use http_body::{Body, Frame};
 use pin_project::pin_project;
 
-/// Makes a body of a [`Stream`] of bytes, such as the `bytes_stream` of a `reqwest::Response`, a `ReaderStream` of tokio-util over a file,
-/// or a channel's receiver.
+/// Creates a body from a [`Stream`] of bytes, such as the `bytes_stream` of a `reqwest::Response`, a `ReaderStream` of tokio-util
+/// over a file, or the receiver of a channel.
 ///
-/// The stream may cut its pieces anywhere: they need not be whole events.
+/// The pieces may be cut anywhere: they need not be whole events.
 ///
 /// ```
 /// use futures_util::stream;

@@ -1,8 +1,9 @@
 //! Turns any body, stream of bytes or reader into the events, chunks and messages of an agent run.
 //!
-//! The adapters are [`Stream`](futures_core::Stream)s around a body: [`SseEvents`] gives the events of an event stream, [`UiChunks`] the
-//! chunks of a UI message stream, and [`UiMessages`] the message after each change. [`BodyStreamExt`] has a method for each on every
-//! [`http_body::Body`]. [`from_stream`] makes a body of a stream of bytes, and [`from_reader`] one of an [`io::Read`](std::io::Read).
+//! The adapters are [`Stream`](futures_core::Stream)s around a body. [`SseEvents`] yields the events of an event stream,
+//! [`UiChunks`] the chunks of a UI message stream, and [`UiMessages`] the message that the chunks describe. [`BodyStreamExt`] adds
+//! a method for each of them to every [`http_body::Body`]. [`from_stream`] creates a body from a stream of bytes, and
+//! [`from_reader`] from a reader, such as a file.
 //!
 //! The adapters need no runtime and start no task. They hold at most one piece of the body, one unfinished event and the message.
 //! `twentyfirst-protocol` does the decoding.
@@ -12,8 +13,8 @@
 //!         io::Read ── from_reader() ─┤
 //!                                    ▼
 //!                            http_body::Body ── sse_events() ──▶ SseEvents:  Event, Event, …
-//!                                            ── ui_chunks() ───▶ UiChunks:   Chunk, Chunk, … and then an End
-//!                                            ── ui_messages() ─▶ UiMessages: the message, the longer message, … and then an End
+//!                                            ── ui_chunks() ───▶ UiChunks:   Chunk, Chunk, …, then an End
+//!                                            ── ui_messages() ─▶ UiMessages: the message as it grows, then an End
 //! ```
 //!
 //! ```
@@ -22,13 +23,13 @@
 //! use twentyfirst_stream::protocol::ui::{Chunk, End, Joiner};
 //! use twentyfirst_stream::{BodyStreamExt, StreamError};
 //!
-//! /// Reads the text of an answer, and returns whether the answer is complete.
+//! /// Returns the text of an answer, and whether the answer is complete.
 //! async fn text<B>(body: B) -> Result<(String, bool), StreamError<B::Error>>
 //! where
 //!     B: http_body::Body + Unpin,
 //! {
 //!     let mut chunks = body.ui_chunks();
-//!     // A character outside of the BMP can be cut in two, half in one delta and half in the next.
+//!     // A server may split a character, such as an emoji, between two deltas.
 //!     let mut joiner = Joiner::new();
 //!     let mut text = String::new();
 //!     while let Some(chunk) = chunks.next().await {

@@ -13,22 +13,22 @@ use twentyfirst_protocol::{
 
 use crate::{StreamError, source::Source};
 
-/// The message of a UI message stream, in ever longer versions as it grows.
+/// The message of a UI message stream, as it grows.
 ///
-/// Each item is the whole message so far: what `useChat` of the AI SDK shows at that moment. The stream yields an item whenever the
-/// body has nothing more to read. While the body has more, it yields one each time the message has grown by an eighth, so that
-/// copying a long message costs no more than reading it. [Transient](Change::Transient) data is not part of the message: to see it,
+/// Each item is the whole message so far, as `useChat` of the AI SDK shows it at that moment. The stream yields an item whenever the
+/// body has nothing ready to read. While more data is ready, it yields one each time the message has grown by an eighth, so that
+/// copying a long message costs no more than reading it. [Transient](Change::Transient) data is not part of the message. To see it,
 /// read the [`UiChunks`](crate::UiChunks) and apply them to an `Assembler` of your own.
 ///
 /// The stream ends with the body or with the first error, as in the AI SDK. With a [lenient](Assembler::lenient) assembler it goes on
-/// after errors that are not [fatal](StreamError::is_fatal). [`end`](Self::end) then says whether the server completed the message.
-/// Dropping the stream drops the body.
+/// after errors that are not [fatal](StreamError::is_fatal). Once it has ended, [`end`](Self::end) says whether the server
+/// completed the message. Dropping the stream drops the body.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::End;
 /// use twentyfirst_stream::{BodyStreamExt, StreamError};
 ///
-/// /// Shows an answer as it grows, and says whether that is all of it.
+/// /// Shows an answer as it grows, and returns whether it is complete.
 /// async fn show<B>(body: B) -> Result<bool, StreamError<B::Error>>
 /// where
 ///     B: http_body::Body + Unpin,
@@ -53,20 +53,21 @@ pub struct UiMessages<B: Body> {
     decoder: Decoder,
     unfinished: Option<UnfinishedEvent>,
     message: Snapshots,
-    /// The error to yield next, after the message as it was before the error.
+    /// The error to yield next. The message as it was before the error comes first, so that no change is lost.
     error: Option<StreamError<B::Error>>,
-    /// Whether an error has ended the message, even if the decoder holds more chunks.
+    /// Whether an error has ended the message. The decoder may hold more chunks then, which must not be applied.
     is_over: bool,
 }
 
-/// A message and the size of its last copy.
+/// A message, and when to copy it.
 #[derive(Debug)]
 struct Snapshots {
     assembler: Assembler,
     error_text: Option<Text<'static>>,
+    /// Whether the message has changed since it was last yielded.
     has_changed: bool,
     /// The size of the message when it was last yielded.
-    given_size: usize,
+    yielded_size: usize,
 }
 
 impl<B: Body> UiMessages<B> {
@@ -85,7 +86,7 @@ impl<B: Body> UiMessages<B> {
                 assembler: Assembler::new(),
                 error_text: None,
                 has_changed: false,
-                given_size: 0,
+                yielded_size: 0,
             },
             error: None,
             is_over: false,
@@ -98,11 +99,11 @@ impl<B: Body> UiMessages<B> {
         self
     }
 
-    /// Waits for the message to grow and returns it; `None` at the end.
+    /// Waits for the message to change and returns it; `None` at the end.
     ///
     /// # Errors
-    /// If the body fails or exceeds the limits, if an event is not a chunk, or if a chunk does not fit the message. The stream then ends,
-    /// unless it is lenient and the error is not fatal.
+    /// The body fails or exceeds the limits, an event is not a chunk, or a chunk does not fit the message. Then the stream ends, unless
+    /// it is lenient and the error is not fatal.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -124,23 +125,23 @@ impl<B: Body> UiMessages<B> {
         self.message.assembler.into_message()
     }
 
-    /// Returns the text of the last `error` chunk, if there was one: the reason why the run failed.
+    /// Returns the text of the last `error` chunk, which says why the run failed. `None` if there was no such chunk.
     #[must_use]
     pub fn error_text(&self) -> Option<&Text<'static>> {
         self.message.error_text.as_ref()
     }
 
-    /// Returns how the stream ended; `None` until it has ended.
+    /// Returns the end of the stream; `None` until it has ended.
     pub fn end(&self) -> Option<End> {
         self.source.has_ended().then(|| self.decoder.end())
     }
 
-    /// Returns whether a `finish` chunk has arrived: the message is then complete, even if the stream was cut off afterwards.
+    /// Returns whether a `finish` chunk has arrived. If so, the message is complete, even if the stream was cut off afterwards.
     pub fn saw_finish(&self) -> bool {
         self.decoder.saw_finish()
     }
 
-    /// Returns the event that the end of the stream cut off, if any.
+    /// Returns the event that was cut off by the end of the stream, if there was one.
     pub fn unfinished(&self) -> Option<UnfinishedEvent> {
         self.unfinished
     }
@@ -152,6 +153,7 @@ impl<B: Body> Stream for UiMessages<B> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         loop {
+            // Not while an error waits to be yielded: the chunks after it must not be in the message before it.
             if this.error.is_none()
                 && !*this.is_over
                 && let Err(error) = this.message.apply_all(this.decoder)
@@ -162,6 +164,7 @@ impl<B: Body> Stream for UiMessages<B> {
                 }
                 *this.error = Some(error);
             }
+            // The message comes first, then the error, then the end: no change is lost, and every error is seen.
             if this.error.is_some() || this.source.has_ended() || this.message.has_grown() {
                 if let Some(message) = this.message.take() {
                     return Poll::Ready(Some(Ok(message)));
@@ -181,6 +184,7 @@ impl<B: Body> Stream for UiMessages<B> {
                 }
                 Poll::Ready(None) => *this.unfinished = this.decoder.finish().err(),
                 Poll::Pending => {
+                    // No data is ready, so there is time to show what has changed. The body wakes the task for more.
                     return match this.message.take() {
                         Some(message) => Poll::Ready(Some(Ok(message))),
                         None => Poll::Pending,
@@ -224,10 +228,12 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Returns whether the message has grown enough to be worth a copy while more data is ready.
+    /// Returns whether the message has grown by more than an eighth: copies are not made more often, so that their total length
+    /// stays proportional to the message.
     fn has_grown(&self) -> bool {
         let size = self.assembler.size();
-        self.has_changed && size.abs_diff(self.given_size) > self.given_size / 8
+        // A difference in either direction, because a reset makes the message shorter.
+        self.has_changed && size.abs_diff(self.yielded_size) > self.yielded_size / 8
     }
 
     /// Returns a copy of the message if it has changed since the last copy.
@@ -235,7 +241,7 @@ impl Snapshots {
         if !std::mem::take(&mut self.has_changed) {
             return None;
         }
-        self.given_size = self.assembler.size();
+        self.yielded_size = self.assembler.size();
         Some(self.assembler.message().clone())
     }
 }

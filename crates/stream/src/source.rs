@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 use pin_project::pin_project;
 
-/// The data of a body. The body is dropped as soon as it ends, fails or is closed, to free its connection early.
+/// The data of a body. The body is dropped as soon as it ends, fails or is closed, which frees its connection early.
 #[pin_project]
 #[derive(Debug)]
 pub(crate) struct Source<B> {

@@ -32,7 +32,7 @@ fn delta() -> Chunk<'static> {
 }
 
 #[test]
-fn events_come_as_their_bytes_do() {
+fn events_are_yielded_as_their_bytes_arrive() {
     let body = script([
         data("retry: 9\nid: 1\nda"),
         Wait,
@@ -56,7 +56,7 @@ fn events_come_as_their_bytes_do() {
 }
 
 #[test]
-fn chunks_come_as_their_bytes_do() {
+fn chunks_are_yielded_as_their_bytes_arrive() {
     let (first, second) = DELTA.split_at(20);
     let mut chunks =
         script([data(first), Wait, data(second), data(FINISH), data(DONE)]).ui_chunks();
@@ -94,7 +94,7 @@ fn a_next_that_is_dropped_loses_nothing() {
 }
 
 #[test]
-fn a_chunk_that_is_none_does_not_end_the_stream() {
+fn an_event_that_is_not_a_chunk_does_not_end_the_stream() {
     let mut chunks = script([data("data: {}\n\n"), data(DELTA), data(DONE)]).ui_chunks();
     let error = block_on(chunks.next()).unwrap().unwrap_err();
     assert_eq!(error, StreamError::Chunk(ChunkError::NoType));
@@ -201,7 +201,7 @@ fn streams_work_with_bodies_that_cannot_move() {
     assert_eq!(chunks.end(), Some(End::Cut));
 }
 
-/// Creates a body with one piece that comes from a future.
+/// A body with one piece, which a future returns.
 #[pin_project::pin_project]
 struct Later<F> {
     #[pin]
@@ -237,7 +237,7 @@ fn streams_can_be_sent_where_their_bodies_can() {
 
 proptest! {
     #[test]
-    fn it_makes_no_difference_how_the_body_comes(
+    fn it_makes_no_difference_how_the_body_is_cut(
         texts in prop::collection::vec(any::<String>(), 0..6),
         lengths in prop::collection::vec(1usize..60, 1..40),
         done in any::<bool>(),

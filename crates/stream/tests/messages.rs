@@ -24,7 +24,7 @@ fn text(message: Option<Result<UiMessage, StreamError<Failure>>>) -> String {
 }
 
 #[test]
-fn the_message_is_given_whenever_nothing_more_is_there() {
+fn the_message_is_yielded_whenever_no_more_data_is_ready() {
     let mut messages = script([
         Wait,
         data(START),
@@ -56,7 +56,7 @@ fn the_message_is_given_whenever_nothing_more_is_there() {
 }
 
 #[test]
-fn a_body_that_is_all_there_costs_few_copies() {
+fn a_body_that_is_ready_at_once_costs_few_copies() {
     let mut pieces = vec![data(START)];
     pieces.extend((0..10_000).map(|_| data(delta("t", "0123456789"))));
     let mut messages = script(pieces).ui_messages();
@@ -72,7 +72,7 @@ fn a_body_that_is_all_there_costs_few_copies() {
 }
 
 #[test]
-fn the_first_error_ends_the_stream_and_what_was_before_it_is_given() {
+fn the_first_error_ends_the_stream_after_the_message_before_it() {
     let body = script([
         data(format!(
             "{START}{}{}{}",
@@ -178,7 +178,7 @@ fn a_body_that_fails_does_not_take_the_message_with_it() {
 }
 
 #[test]
-fn a_message_is_continued_and_a_failure_is_told() {
+fn a_stored_message_is_continued_and_a_failure_is_reported() {
     let stored: UiMessage =
         serde_json::from_str(r#"{"id":"m","role":"assistant","parts":[{"type":"step-start"}]}"#)
             .unwrap();

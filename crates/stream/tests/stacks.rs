@@ -55,7 +55,7 @@ async fn the_bytes_stream_of_reqwest_is_read_as_it_arrives() {
     // The server sends the rest only after the reader has seen the beginning.
     let go_on = Arc::new(Notify::new());
     let may_go_on = Arc::clone(&go_on);
-    let said = async move || {
+    let respond = async move || {
         let events = stream::iter(answer()).enumerate().then(move |(at, event)| {
             let may_go_on = Arc::clone(&may_go_on);
             async move {
@@ -67,13 +67,13 @@ async fn the_bytes_stream_of_reqwest_is_read_as_it_arrives() {
         });
         (response_headers(), Body::from_stream(events))
     };
-    let url = serve(Router::new().route("/", get(said))).await;
+    let url = serve(Router::new().route("/", get(respond))).await;
 
     let response = reqwest::get(url).await.unwrap();
     let mut messages = from_stream(response.bytes_stream()).ui_messages();
     while messages.message().text() != "Grüezi " {
         let message = tokio::time::timeout(Duration::from_secs(10), messages.next());
-        message.await.expect("this arrives soon").unwrap().unwrap();
+        message.await.expect("a message in 10 s").unwrap().unwrap();
     }
     go_on.notify_one();
     while let Some(message) = messages.next().await {
@@ -85,20 +85,20 @@ async fn the_bytes_stream_of_reqwest_is_read_as_it_arrives() {
 }
 
 #[tokio::test]
-async fn a_response_of_reqwest_that_breaks_off_is_its_error() {
-    let said = async || {
+async fn a_response_of_reqwest_that_breaks_off_is_a_body_error() {
+    let respond = async || {
         let pieces = [
             Ok(answer().remove(0)),
             Err(io::Error::other("the model is gone")),
         ];
-        // Without a pause, hyper sends nothing of the response.
+        // Pause before the error: without it, hyper sends nothing of the response.
         let slowly = stream::iter(pieces).then(|piece| async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             piece
         });
         Body::from_stream(slowly)
     };
-    let url = serve(Router::new().route("/", get(said))).await;
+    let url = serve(Router::new().route("/", get(respond))).await;
 
     let response = reqwest::get(url).await.unwrap();
     let mut chunks = from_stream(response.bytes_stream()).ui_chunks();
@@ -115,7 +115,7 @@ async fn a_response_of_reqwest_that_breaks_off_is_its_error() {
 }
 
 #[tokio::test]
-async fn the_body_of_a_request_to_axum_is_read_as_it_is() {
+async fn the_body_of_a_request_to_axum_is_read_directly() {
     let read = async |body: Body| {
         let mut messages = body.ui_messages();
         while let Some(message) = messages.next().await {
@@ -176,7 +176,7 @@ fn a_reader_that_fails_ends_the_stream() {
 }
 
 #[test]
-fn what_was_not_read_is_handed_back() {
+fn the_unread_rest_is_returned() {
     let answer = answer().concat();
     let long = answer.repeat(1 + (16 << 10) / answer.len());
     let mut chunks = from_reader(&long[..]).ui_chunks();

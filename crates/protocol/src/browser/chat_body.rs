@@ -7,10 +7,10 @@ use super::json_body::{id_of, members, text, text_of};
 use crate::ui::chunk::json::elements;
 use crate::ui::{RawJson, Role, UiMessage};
 
-/// The body that a page sends to a chat: a conversation that ends with the user's next turn.
+/// The body that a page sends to a chat: a conversation that ends with the user's new message.
 ///
-/// `useChat` sends the whole conversation with each turn, although the relay already has it. So only the turn is parsed. The rest
-/// is validated as JSON in one pass, and parsed when [`history`](Self::history) is read.
+/// `useChat` sends the whole conversation with each new message, although the relay already has the rest. So only the new message
+/// is parsed. The rest is only checked to be JSON, and parsed when [`history`](Self::history) is read.
 ///
 /// ```
 /// use twentyfirst_protocol::browser::{ChatBody, ChatLimits};
@@ -35,19 +35,20 @@ use crate::ui::{RawJson, Role, UiMessage};
 pub struct ChatBody {
     /// The id of the chat, chosen by the browser. Any client can send any id.
     pub id: String,
-    /// The next turn: the last message, written by the user.
+    /// The user's new message: the last one of the conversation.
     pub turn: UiMessage,
-    /// The id of the message that the page has edited, if it says so. The relay cannot edit messages: it appends the new text as
-    /// another turn.
+    /// The id of the message that the user has edited, if the page sends one. The relay cannot edit messages: it appends the new
+    /// text as another turn.
     pub message_id: Option<String>,
-    /// Everything that was sent.
+    /// The whole body, parsed on demand.
     pub history: ChatHistory,
 }
 
-/// Everything that a page has sent with a turn: the conversation as it shows it, and members of its own. Parsed on demand.
+/// The whole body of a [`ChatBody`], parsed on demand: the conversation as the page shows it, and members of the page's own.
 #[derive(Clone)]
 pub struct ChatHistory {
     text: String,
+    /// The limit of parts.
     parts: usize,
 }
 
@@ -55,10 +56,10 @@ pub struct ChatHistory {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChatLimits {
-    /// The most messages of a conversation. Default: 100 000.
+    /// The maximum number of messages in a conversation. Default: 100 000.
     pub messages: usize,
-    /// The most parts to parse: those of the turn, and those of all messages when the history is read. A part takes about 300
-    /// bytes, however short it is. Default: 100 000.
+    /// The maximum number of parts: in the new message and, when the history is read, in all messages together. A part takes about
+    /// 300 bytes of memory, however short it is. Default: 100 000.
     pub parts: usize,
 }
 
@@ -72,14 +73,14 @@ impl ChatLimits {
         }
     }
 
-    /// Sets the most messages of a conversation.
+    /// Sets the maximum number of messages in a conversation.
     #[must_use]
     pub const fn messages(mut self, messages: usize) -> Self {
         self.messages = messages;
         self
     }
 
-    /// Sets the most parts to parse.
+    /// Sets the maximum number of parts.
     #[must_use]
     pub const fn parts(mut self, parts: usize) -> Self {
         self.parts = parts;
@@ -94,11 +95,11 @@ impl Default for ChatLimits {
 }
 
 impl ChatBody {
-    /// Reads a body. It keeps the given bytes and copies only the turn.
+    /// Reads a body. Keeps the given bytes and copies only the new message.
     ///
     /// # Errors
-    /// The body is not JSON, has no `id` or no `messages`, exceeds a limit, does not end with a message of the user, or asks for
-    /// something that the relay does not support.
+    /// The body is not JSON, has no `id` or no `messages`, exceeds a limit, or does not end with a message of the user. Also: an id
+    /// contains half a surrogate pair, or the `trigger` asks for something that the relay does not support.
     pub fn read(body: impl Into<Vec<u8>>, limits: &ChatLimits) -> Result<Self, BodyError> {
         let text = text(body.into());
         let names = ["id", "messages", "trigger", "messageId"];
@@ -136,7 +137,7 @@ impl ChatBody {
 }
 
 impl ChatHistory {
-    /// Returns the history of a request without one: no messages, and `{}`.
+    /// Returns the history of a request without a conversation: no messages, and `{}` as its JSON.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -145,7 +146,7 @@ impl ChatHistory {
         }
     }
 
-    /// Parses the whole conversation as the page shows it, ending with the turn.
+    /// Parses the whole conversation as the page shows it. The user's new message is the last one.
     ///
     /// # Errors
     /// A message is invalid, or all messages together exceed the [limit](ChatLimits::parts) of parts.
@@ -156,8 +157,7 @@ impl ChatHistory {
         messages().map(read).collect()
     }
 
-    /// Returns everything that was sent, including members that the page has added: `history.json().deserialize::<MyMembers>()`
-    /// reads them.
+    /// Returns the whole body. `history.json().deserialize::<MyMembers>()` reads members that the page has added.
     #[must_use]
     pub fn json(&self) -> RawJson<'_> {
         RawJson::from_valid(self.text.as_str())
@@ -181,17 +181,16 @@ fn parts(message: &str) -> usize {
 fn read(message: &str) -> Result<UiMessage, BodyError> {
     let mut deserializer = serde_json::Deserializer::from_str(message);
     UiMessage::deserialize(&mut deserializer).map_err(|error| {
-        // Other messages of serde repeat what was sent.
+        // Serde's other messages may repeat what was sent, so they are not passed on.
         let error = error.to_string();
-        let missing = ["role", "parts"].into_iter();
-        let missing = missing
+        let missing = ["role", "parts"]
             .into_iter()
             .find(|name| error.starts_with(&format!("missing field `{name}`")));
         missing.map_or(BodyError::Unfit("messages"), BodyError::MissingInMessage)
     })
 }
 
-/// Prints the id alone: the messages are the user's.
+/// Prints only the id, because the messages are private.
 impl fmt::Debug for ChatBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatBody")
@@ -200,7 +199,7 @@ impl fmt::Debug for ChatBody {
     }
 }
 
-/// Prints nothing of the history: the messages are the user's.
+/// Prints nothing of the history, because the messages are private.
 impl fmt::Debug for ChatHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatHistory").finish_non_exhaustive()

@@ -7,19 +7,19 @@ use crate::ui::chunk::json::JsonError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// It is not JSON.
+    /// The body is not JSON.
     #[error("the body is not JSON (line {line}, column {column})")]
     #[non_exhaustive]
     NotJson {
-        /// The line where it stops being JSON, from 1.
+        /// The line of the first byte that is not JSON, counted from 1.
         line: usize,
-        /// The byte in that line, from 1.
+        /// The position of that byte in its line, counted from 1.
         column: usize,
     },
-    /// It has a key with a special meaning in JavaScript.
+    /// The body has a key with a special meaning in JavaScript.
     #[error("the body has a forbidden key: `__proto__`, or `prototype` within `constructor`")]
     ForbiddenKey,
-    /// It is JSON, but not an object.
+    /// The body is JSON, but not an object.
     #[error("the body is not a JSON object")]
     NotAnObject,
     /// A required member is missing.
@@ -34,26 +34,26 @@ pub enum BodyError {
     /// A member is not a string.
     #[error("`{0}` is not a string")]
     NotText(&'static str),
-    /// An id contains half a surrogate pair, which would make different ids equal.
+    /// An id contains half a surrogate pair. Replacing it would make different ids equal.
     #[error("`{0}` contains half a surrogate pair")]
     HalfSurrogate(&'static str),
     /// An id breaks a rule.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// An id in the URL is not UTF-8, which would make different ids equal.
+    /// An id in the URL is not UTF-8. Replacing the invalid bytes would make different ids equal.
     #[error("an id in the URL is not UTF-8")]
     NotUtf8,
-    /// It asks to regenerate an answer.
+    /// The body asks to regenerate an answer.
     #[error("regenerating a message is not supported: the relay can only append to a conversation")]
     Regenerate,
     /// The `trigger` is unknown.
     #[error("`trigger` is unknown: only `submit-message` is supported")]
     UnknownTrigger,
-    /// The conversation does not end with a message of the user. The relay takes the user's last message wherever it stands, so
-    /// it would answer an earlier turn again.
+    /// The conversation does not end with a message of the user. The relay would take the user's last message, wherever it is, and
+    /// answer an earlier turn again.
     #[error("the last message must have the role `user`")]
     NoTurn,
-    /// There are more messages or parts than the [limit](super::ChatLimits).
+    /// There are more messages or parts than [`ChatLimits`](super::ChatLimits) allow.
     #[error("too many {what}: {count} exceed the limit of {limit}")]
     #[non_exhaustive]
     TooMany {

@@ -1,6 +1,6 @@
 use super::BodyError;
 use crate::ui::Text;
-use crate::ui::chunk::json::{Members, validate};
+use crate::ui::chunk::json::{MemberReader, validate};
 use crate::ui::chunk::member;
 
 /// Decodes the text of a body: drops a byte order mark, and replaces bytes that are not UTF-8 by U+FFFD.
@@ -13,12 +13,12 @@ pub(super) fn text(body: Vec<u8>) -> String {
     text
 }
 
-/// Checks that a text is one JSON object, and returns its members of these names. If a name repeats, the last one counts.
+/// Checks that a text is one JSON object, and returns its members with these names. If a name repeats, the last member counts.
 pub(super) fn members<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
 ) -> Result<[Option<&'a str>; N], BodyError> {
-    let Some(mut members) = Members::of(text) else {
+    let Some(mut members) = MemberReader::of(text) else {
         return Err(match validate(text) {
             Ok(()) => BodyError::NotAnObject,
             Err(error) => BodyError::of(error, text),

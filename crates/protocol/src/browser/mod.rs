@@ -1,4 +1,4 @@
-//! The bodies that browsers send to a server of yours, which calls the relay for them.
+//! The bodies of the requests that browsers send to your server, which calls the relay for them.
 //!
 //! | body | sent by |
 //! |---|---|
@@ -6,10 +6,14 @@
 //! | [`TokenBody`] | `createAgentChat` of `@21st-sdk/react` |
 //! | [`ThreadBody`] | pages that create threads |
 //!
-//! Bodies are read like `request.json()` of browsers, Node and Next.js: a byte order mark is skipped, bytes that are not UTF-8
-//! become U+FFFD, nesting and numbers are only limited by the size of the body, strings may contain half a surrogate pair, and
-//! the last member of a name counts. Unlike there, a key with a special meaning in JavaScript is refused, since chunks and
-//! messages may not have it.
+//! Bodies are read as `request.json()` of browsers, Node and Next.js reads them:
+//!
+//! - A byte order mark is skipped, and bytes that are not UTF-8 become U+FFFD.
+//! - Only the size of the body limits nesting and numbers.
+//! - Strings may contain half a surrogate pair.
+//! - If a name repeats, the last member counts.
+//!
+//! Unlike there, a key with a special meaning in JavaScript is refused, because chunks and messages may not have it.
 
 mod chat_body;
 mod error;

@@ -5,7 +5,7 @@ use super::json_body::{id_of, members, text, text_of};
 use crate::SandboxId;
 use crate::ui::Text;
 
-/// The body of a page that lists or creates threads: the sandbox, and the name of a new thread.
+/// The body that a page sends to list or create threads: the sandbox, and the name of a new thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ThreadBody {
@@ -19,7 +19,7 @@ impl ThreadBody {
     /// Reads a body: `{"sandboxId"?, "name"?}`.
     ///
     /// # Errors
-    /// The body is not a JSON object, or a member is not a string.
+    /// The body is not a JSON object, a member is not a string, or the sandbox id is invalid.
     pub fn read(body: impl Into<Vec<u8>>) -> Result<Self, BodyError> {
         let text = text(body.into());
         let [sandbox_id, name] = members(&text, ["sandboxId", "name"])?;
@@ -27,7 +27,7 @@ impl ThreadBody {
             sandbox_id: id_of("sandboxId", sandbox_id)?
                 .map(SandboxId::new)
                 .transpose()?,
-            // A page that cuts a name by UTF-16 units cuts characters in two.
+            // JavaScript cuts text by UTF-16 units, so a shortened name may end with half a character.
             name: text_of("name", name)?.map(|name| Text::into_string_lossy(name.into_owned())),
         })
     }
@@ -35,7 +35,7 @@ impl ThreadBody {
     /// Reads a query, such as `sandboxId=sb_1`, like `URLSearchParams`: the first value of a name counts.
     ///
     /// # Errors
-    /// The id is not UTF-8.
+    /// The sandbox id is not UTF-8, or is invalid.
     pub fn of_query(query: &str) -> Result<Self, BodyError> {
         let decode = |text: &str| {
             let text = text.replace('+', " ");

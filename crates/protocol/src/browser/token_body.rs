@@ -1,7 +1,7 @@
 use super::BodyError;
 use super::json_body::{id_of, members, text};
 
-/// The body of a page that asks for a token: `{"agent"?, "userId"?}`.
+/// The body that a page sends to get a token: `{"agent"?, "userId"?}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenBody {
@@ -16,7 +16,7 @@ impl TokenBody {
     /// valid for all agents.
     ///
     /// # Errors
-    /// The body is not a JSON object, or a member is not a string.
+    /// The body is not a JSON object, or a member is not a well-formed string.
     pub fn read(body: impl Into<Vec<u8>>) -> Result<Self, BodyError> {
         let body = body.into();
         if body.is_empty() {

@@ -18,8 +18,8 @@ pub use self::redactor::Redactor;
 
 /// A text that must not be shown: a token, a password, the value of an environment variable.
 ///
-/// `Debug` prints `***`, there is no `Display`, and errors made from a response show `***` where the relay repeats the secret.
-/// Serializing writes the text itself, which is how it travels.
+/// `Debug` prints `***`, and there is no `Display`. An error made from a response shows `***` where the relay repeats the secret.
+/// Serializing writes the text itself, because requests carry it.
 ///
 /// ```
 /// use twentyfirst_protocol::Secret;
@@ -59,7 +59,7 @@ impl From<&str> for Secret {
 
 const MASK: &str = "***";
 
-/// The values of a request that must not be shown or written: an extension of every request of an operation.
+/// The values of a request that must not be shown or recorded. Every request of an operation carries them as an extension.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets(Vec<Secret>);
 
@@ -70,7 +70,7 @@ impl Secrets {
     }
 
     /// Adds the credentials in the value of a header such as `authorization`, `cookie` or `set-cookie`: the whole value, the
-    /// credential after a scheme, user and password of `Basic`, and the value of each cookie.
+    /// credential after a scheme, the user and password of `Basic`, and the value of each cookie.
     pub fn add_header(&mut self, value: &str) {
         self.add_if_long(value);
         let pairs = value
@@ -104,8 +104,8 @@ impl Secrets {
         }
     }
 
-    /// Adds the tokens and passwords in JSON: the values of members with well-known names, at any depth, and everything in
-    /// `envs`. Truncated JSON is read as far as it goes.
+    /// Adds the tokens and passwords in JSON: the values of members with well-known names, at any depth, and all values in
+    /// `envs`. Truncated JSON is read up to its end.
     pub fn add_json(&mut self, json: &[u8]) {
         if let Ok(value) = tolerant::from_slice(json) {
             self.add_value(&value);
@@ -137,7 +137,7 @@ impl Secrets {
 
     fn add_user_info(&mut self, user_info: &str) {
         self.add_decoded(user_info);
-        // A token can stand in either place; `git` and the like are no secret.
+        // A token can be the user or the password. A short user, such as `git`, is not a secret.
         let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
         if user.len() >= 8 {
             self.add_decoded(user);
@@ -145,7 +145,7 @@ impl Secrets {
         self.add_decoded(password);
     }
 
-    /// Adds a text as it is written, and decoded.
+    /// Adds a text as it is, and without its percent-encoding.
     fn add_decoded(&mut self, encoded: &str) {
         self.add(encoded);
         if let Ok(decoded) = percent_decode_str(encoded).decode_utf8()
@@ -155,7 +155,7 @@ impl Secrets {
         }
     }
 
-    /// Adds a text that is long enough. A shorter one is more often a common word than a token.
+    /// Adds a text of at least 6 bytes. A shorter one is more often a common word than a token.
     fn add_if_long(&mut self, text: &str) {
         if text.len() >= 6 {
             self.add(text);
@@ -178,7 +178,7 @@ impl<T: Into<Secret>> FromIterator<T> for Secrets {
 /// The attributes of `set-cookie`, which are not part of the cookie: RFC 6265, section 5.2.
 const COOKIE_ATTRIBUTES: [&str; 5] = ["domain", "expires", "max-age", "path", "samesite"];
 
-/// The members that hold tokens and passwords.
+/// The names of members that hold tokens and passwords.
 const NAMES: [&str; 12] = [
     "access_token",
     "accessToken",
@@ -194,7 +194,7 @@ const NAMES: [&str; 12] = [
     "token",
 ];
 
-/// Returns user and password of a URL: RFC 3986, section 3.2.1. `git@host:path` is no URL and holds no secret.
+/// Returns the user and password of a URL (RFC 3986, section 3.2.1). `git@host:path` is not a URL and holds no secret.
 pub(crate) fn user_info(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -204,7 +204,7 @@ pub(crate) fn user_info(url: &str) -> Option<&str> {
         .filter(|user_info| !user_info.is_empty())
 }
 
-/// Returns the values in the query of a URL, and the whole part if it has no name.
+/// Returns the values in the query of a URL. A parameter without a name is a value as a whole.
 fn query_values(url: &str) -> impl Iterator<Item = &str> {
     let (_, query) = url.split_once('?').unwrap_or_default();
     let query = query.split('#').next().unwrap_or_default();
@@ -212,7 +212,7 @@ fn query_values(url: &str) -> impl Iterator<Item = &str> {
     query.split('&').map(move |pair| &pair[value(pair)..])
 }
 
-/// Masks user, password and query of `url`, so that it may be shown.
+/// Masks the user, password, query and fragment of `url`, so that it may be shown.
 pub(crate) fn mask_url(url: &str) -> Cow<'_, str> {
     let (shown, query) = match url.find(['?', '#']) {
         Some(at) => (&url[..at], "?***"),

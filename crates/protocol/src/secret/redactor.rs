@@ -12,30 +12,32 @@ use crate::scan::char_boundary;
 /// The mark after text that was cut off.
 pub(crate) const CUT: char = '…';
 
-/// The shortest secret. Shorter values are left alone: masking every `1` of a message because of `DEBUG=1` protects nothing.
+/// The length of the shortest secret that is masked, in bytes. Masking every `1` of a message because of `DEBUG=1` protects
+/// nothing.
 const SHORTEST: usize = 3;
 
-/// The values that protect nothing either, and occur in every JSON.
+/// The values that are not masked either: they occur in every JSON and protect nothing.
 const LITERALS: [&str; 3] = ["true", "false", "null"];
 
-/// The bytes of a long secret that are enough to be masked anywhere, because a program that repeats a secret may cut it off.
+/// The length of the beginning of a secret that is masked even without the rest, in bytes. A program that repeats a secret may cut
+/// it off.
 const RECOGNISABLE: usize = 12;
 
-/// The bytes at the end of a text that are masked if they may be the beginning of a secret.
+/// The length of the beginning of a secret that is masked at the end of a text, in bytes. The text itself may be cut there.
 const RECOGNISABLE_AT_END: usize = 6;
 
-/// Masks secrets in text in every spelling: unchanged, or escaped as JSON, URLs and HTML.
+/// Masks secrets in text in every spelling: unchanged, or escaped as in JSON, URLs and HTML.
 ///
 /// ```text
 ///  text ─► spans: the values in JSON or an event stream ─► Spelling: each value in every spelling ─► ranges ─► ***
 /// ```
 ///
-/// In JSON and in event streams of JSON, only values are masked, so the text stays well-formed: the insides of strings, and
-/// numbers that are a secret (as the string `***`). Words of the format are kept: names of members, and the values of `type`,
-/// `role`, `state` and `status` that can be plain words. In any other text a secret is masked wherever it stands.
+/// JSON stays JSON, also within an event stream: only the content of strings is masked, and a number that is a secret becomes the
+/// string `***`. Plain words are kept where they belong to the format: as names of members, and as values of `type`, `role`,
+/// `state` and `status`. In any other text, a secret is masked wherever it occurs.
 ///
-/// The first 12 bytes of a longer secret are enough to be masked, and each line of that length counts as a secret. Values of less
-/// than three bytes, and `true`, `false` and `null`, protect nothing and are kept.
+/// The first 12 bytes of a longer secret are masked even without the rest. Each line of at least 12 bytes is masked as a secret of
+/// its own. Values of less than three bytes, and `true`, `false` and `null`, protect nothing and are not masked.
 ///
 /// ```
 /// use twentyfirst_protocol::Redactor;
@@ -46,7 +48,7 @@ const RECOGNISABLE_AT_END: usize = 6;
 /// ```
 pub struct Redactor {
     secrets: Vec<String>,
-    /// Whether a secret begins with this byte.
+    /// For each byte, whether a secret begins with it.
     firsts: [bool; 256],
 }
 
@@ -56,7 +58,7 @@ impl Redactor {
         let mut forms = BTreeSet::new();
         for secret in secrets {
             let secret = secret.as_ref();
-            // Programs print multi-line text line by line, and trim it.
+            // Programs print a text of several lines line by line, and trim it.
             let lines = secret
                 .lines()
                 .filter(|line| line.trim().len() >= RECOGNISABLE);
@@ -77,9 +79,9 @@ impl Redactor {
         Self { secrets, firsts }
     }
 
-    /// Returns `text` with every secret masked as `***`, and every beginning of one that is long enough to recognise.
+    /// Returns `text` with every secret masked as `***`, and every long beginning of one.
     ///
-    /// The text may be the beginning of a longer one: a possible beginning of a secret at its end is masked too.
+    /// The text may be cut: 6 bytes at its end that could begin a secret are masked, too.
     pub fn redact(&self, text: &str) -> String {
         let (whole, mark) = match text.strip_suffix(CUT) {
             Some(whole) => (whole, Some(CUT)),
@@ -99,7 +101,7 @@ impl Redactor {
 
     /// Returns the ranges of the secrets in a whole text, in order, with their replacements.
     ///
-    /// For bytes that are kept in pieces or are not UTF-8; for everything else, use [`redact`](Self::redact).
+    /// For bytes that are kept in pieces or are not UTF-8. For text, use [`redact`](Self::redact).
     pub fn places(&self, text: &[u8]) -> Vec<(Range<usize>, &'static str)> {
         self.find(text, false)
     }
@@ -135,11 +137,11 @@ impl Redactor {
 
     fn within(&self, text: &[u8], spelling: Spelling<'_>, is_cut: bool) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
-        // The search for a secret continues after its last match. All other secrets are also searched within the match.
+        // For each secret, the end of its last match, where its search continues. Other secrets are searched within the match, too.
         let mut from = vec![0; self.secrets.len()];
         let mut at = 0;
         while at < text.len() {
-            // Comparing the first byte saves a search for every secret at nearly all positions.
+            // Comparing the first byte avoids a search for every secret at nearly all positions.
             if spelling
                 .firsts(at)
                 .any(|first| self.firsts[usize::from(first)])
@@ -160,6 +162,7 @@ impl Redactor {
                 });
                 if let Some(end) = ends.max() {
                     match places.last_mut() {
+                        // Overlapping matches get one mask.
                         Some(last) if at < last.end => last.end = last.end.max(end),
                         _ => places.push(at..end),
                     }
@@ -170,7 +173,7 @@ impl Redactor {
         places
     }
 
-    /// Masks everything in a JSON value. A number that is a secret becomes text.
+    /// Masks the secrets in all strings, numbers and names of a JSON value. A number that is a secret becomes a string.
     pub(crate) fn redact_value(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.redact(&text)),
@@ -192,7 +195,7 @@ impl Redactor {
     }
 }
 
-/// Returns the end of a match, if enough of the secret was found.
+/// Returns the end of a match, if enough of the secret was found. `cut_at` is the end of the text, if the text may be cut there.
 fn end_of(secret: &str, found: Found, cut_at: Option<usize>) -> Option<usize> {
     if let (Some(cut), Some(RECOGNISABLE_AT_END..)) = (cut_at, found.at_end) {
         return Some(cut);

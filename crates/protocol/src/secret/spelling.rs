@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 
-/// The most nested escapes: a URL in HTML within JSON.
+/// The deepest nesting of escapes that is undone, such as a URL in HTML within JSON.
 const DEPTH: u8 = 3;
 
-/// The most meanings of a text that are followed, plus as many for each byte that is found: runs of backslashes have thousands.
+/// The limit of the meanings of a text that one search follows: a run of backslashes has thousands of them.
 const MEANINGS: usize = 64;
+
+/// The meanings that are added to the limit for each byte of the secret that was found.
 const MEANINGS_A_BYTE: usize = 8;
 
 /// A range of bytes, read as text that may be escaped.
 #[derive(Clone, Copy)]
 pub(super) struct Spelling<'a> {
     text: &'a [u8],
-    /// Whether it is the inside of a JSON string, in which a backslash never stands for itself.
+    /// Whether it is the content of a JSON string, in which a backslash always begins an escape.
     is_json: bool,
 }
 
@@ -24,7 +26,7 @@ pub(super) struct Found {
     pub(super) matched: usize,
     /// The end of the match in the text.
     pub(super) end: usize,
-    /// The number of matched bytes of the secret when the text ended.
+    /// The number of matched bytes of the secret at the end of the text, if the match reached it.
     pub(super) at_end: Option<usize>,
 }
 
@@ -38,10 +40,10 @@ struct Unit {
 
 /// The result of decoding an escape.
 enum Escape {
-    Is(Unit),
-    IsNone,
+    Decoded(Unit),
+    NotAnEscape,
     /// The text ends within the escape.
-    BreaksOff,
+    Cut,
 }
 
 impl<'a> Spelling<'a> {
@@ -55,7 +57,7 @@ impl<'a> Spelling<'a> {
         Self { text, is_json }
     }
 
-    /// Returns the end of the character at `at`. No mask may begin or end within a character.
+    /// Returns the next position after `at` at which a mask may begin. In a JSON string, that is never within an escape.
     pub(super) fn next(&self, at: usize) -> usize {
         if self.text.get(at) != Some(&b'\\') || !self.is_json {
             return at + 1;
@@ -63,7 +65,7 @@ impl<'a> Spelling<'a> {
         self.read(at, 0).map_or(at + 1, |unit| unit.end)
     }
 
-    /// Returns the bytes with which a secret at `at` could begin.
+    /// Returns the first bytes of the characters that can be read at `at`: a secret found there begins with one of them.
     pub(super) fn firsts(&self, at: usize) -> impl Iterator<Item = u8> {
         let byte = self.text.get(at).copied();
         let deepest = if byte.is_some_and(is_special) {
@@ -76,13 +78,14 @@ impl<'a> Spelling<'a> {
         units.map(|unit| unit.bytes[0]).chain(blank)
     }
 
-    /// Returns how much of `secret` stands at `at`, with its characters in any spelling.
+    /// Returns how much of `secret` can be read at `at`, with each of its characters in any spelling.
     pub(super) fn find(&self, at: usize, secret: &str) -> Found {
         let bytes = secret.as_bytes();
         let mut found = Found {
             end: at,
             ..Found::default()
         };
+        // The readings still to be followed: the matched bytes, and the position in the text. Each is followed once.
         let mut open = vec![(0, at)];
         let mut seen = BTreeSet::new();
         while let Some((mut matched, mut at)) = open.pop() {
@@ -98,13 +101,14 @@ impl<'a> Spelling<'a> {
                     break;
                 };
                 if !is_special(byte) {
+                    // Nearly all bytes: they have one meaning, which needs no bookkeeping.
                     if byte != wanted {
                         break;
                     }
                     (matched, at) = (matched + 1, at + 1);
                     continue;
                 }
-                // The text has several meanings here: all of them are followed.
+                // The text has several meanings here. Follow all of them.
                 if seen.len() > MEANINGS + MEANINGS_A_BYTE * found.matched
                     || !seen.insert((matched, at))
                 {
@@ -112,6 +116,7 @@ impl<'a> Spelling<'a> {
                 }
                 for depth in 0..=DEPTH {
                     match self.read(at, depth) {
+                        // The text ends within an escape, which could become the next byte of the secret.
                         None => found.at_end = found.at_end.max(Some(matched)),
                         Some(unit) => {
                             if let Some(length) = unit.begins(&bytes[matched..]) {
@@ -135,9 +140,9 @@ impl<'a> Spelling<'a> {
             Some(below) => self.read(at, below)?,
             None if self.is_json && byte == b'\\' => {
                 return match self.backslash(at + 1, None) {
-                    Escape::Is(unit) => Some(unit),
-                    Escape::IsNone => Some(plain),
-                    Escape::BreaksOff => None,
+                    Escape::Decoded(unit) => Some(unit),
+                    Escape::NotAnEscape => Some(plain),
+                    Escape::Cut => None,
                 };
             }
             None => return Some(plain),
@@ -147,23 +152,23 @@ impl<'a> Spelling<'a> {
             Some(b'\\') => self.backslash(below.end, depth),
             Some(b'%') => self.percent(below.end, depth),
             Some(b'&') => self.entity(below.end, depth),
-            _ => Escape::IsNone,
+            _ => Escape::NotAnEscape,
         };
         match escape {
-            Escape::Is(unit) => Some(unit),
-            Escape::IsNone => Some(below),
-            Escape::BreaksOff => None,
+            Escape::Decoded(unit) => Some(unit),
+            Escape::NotAnEscape => Some(below),
+            Escape::Cut => None,
         }
     }
 
-    /// Reads one character of an escape, unescaped if there is no depth.
+    /// Reads one character of an escape. It may be escaped itself, `depth` times; without a `depth` it is read as it is.
     fn ascii(&self, at: usize, depth: Option<u8>) -> Result<(u8, usize), Escape> {
         let unit = match depth {
             Some(depth) => self.read(at, depth),
             None => self.text.get(at).map(|byte| Unit::byte(*byte, at + 1)),
         };
-        let unit = unit.ok_or(Escape::BreaksOff)?;
-        let byte = unit.as_ascii().ok_or(Escape::IsNone)?;
+        let unit = unit.ok_or(Escape::Cut)?;
+        let byte = unit.as_ascii().ok_or(Escape::NotAnEscape)?;
         Ok((byte, unit.end))
     }
 
@@ -172,13 +177,13 @@ impl<'a> Spelling<'a> {
         let mut number = 0;
         for _ in 0..digits {
             let (byte, end) = self.ascii(at, depth)?;
-            let digit = char::from(byte).to_digit(16).ok_or(Escape::IsNone)?;
+            let digit = char::from(byte).to_digit(16).ok_or(Escape::NotAnEscape)?;
             (number, at) = (number * 16 + digit, end);
         }
         Ok((number, at))
     }
 
-    /// Reads a number in digits of this radix, up to this character.
+    /// Reads a character by its number, with digits of this radix, which `until` ends.
     fn number(&self, mut at: usize, radix: u32, until: u8, depth: Option<u8>) -> Escape {
         let mut number = 0;
         for _ in 0..8 {
@@ -188,15 +193,16 @@ impl<'a> Spelling<'a> {
             };
             at = end;
             if byte == until {
-                return char::from_u32(number)
-                    .map_or(Escape::IsNone, |char| Escape::Is(Unit::char(char, at)));
+                return char::from_u32(number).map_or(Escape::NotAnEscape, |char| {
+                    Escape::Decoded(Unit::char(char, at))
+                });
             }
             match char::from(byte).to_digit(radix) {
                 Some(digit) if number <= 0x10_FFFF => number = number * radix + digit,
-                _ => return Escape::IsNone,
+                _ => return Escape::NotAnEscape,
             }
         }
-        Escape::IsNone
+        Escape::NotAnEscape
     }
 
     /// Reads `\n`, `\/`, `\u0026`, `\u{26}` or `\x26`, as in JSON, JavaScript, Rust and Python.
@@ -213,7 +219,7 @@ impl<'a> Spelling<'a> {
                 b'0' if depth.is_some() => 0,
                 b'x' if depth.is_some() => {
                     let (number, end) = self.hex(end, 2, depth)?;
-                    let byte = u8::try_from(number).map_err(|_| Escape::IsNone)?;
+                    let byte = u8::try_from(number).map_err(|_| Escape::NotAnEscape)?;
                     return Ok(Unit::byte(byte, end));
                 }
                 b'u' => {
@@ -224,17 +230,17 @@ impl<'a> Spelling<'a> {
                     }
                     let (first, end) = self.hex(end, 4, depth)?;
                     if !(0xD800..0xDC00).contains(&first) {
-                        // Half of a pair is no character: it stays an escape, as one unit.
+                        // Half a surrogate pair is not a character. Its escape still counts as one unit.
                         let char = char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER);
                         return Ok(Unit::char(char, end));
                     }
                     let half = Unit::char(char::REPLACEMENT_CHARACTER, end);
                     let second = || {
                         let (b'\\', at) = self.ascii(end, depth)? else {
-                            return Err(Escape::IsNone);
+                            return Err(Escape::NotAnEscape);
                         };
                         let (b'u', at) = self.ascii(at, depth)? else {
-                            return Err(Escape::IsNone);
+                            return Err(Escape::NotAnEscape);
                         };
                         self.hex(at, 4, depth)
                     };
@@ -243,16 +249,16 @@ impl<'a> Spelling<'a> {
                             let code = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
                             Ok(char::from_u32(code).map_or(half, |char| Unit::char(char, end)))
                         }
-                        Err(Escape::BreaksOff) => Err(Escape::BreaksOff),
+                        Err(Escape::Cut) => Err(Escape::Cut),
                         _ => Ok(half),
                     };
                 }
-                _ => return Err(Escape::IsNone),
+                _ => return Err(Escape::NotAnEscape),
             };
             Ok(Unit::byte(char, end))
         };
         match read() {
-            Ok(unit) => Escape::Is(unit),
+            Ok(unit) => Escape::Decoded(unit),
             Err(escape) => escape,
         }
     }
@@ -260,8 +266,9 @@ impl<'a> Spelling<'a> {
     /// Reads `%26`.
     fn percent(&self, at: usize, depth: Option<u8>) -> Escape {
         match self.hex(at, 2, depth) {
-            Ok((number, end)) => u8::try_from(number)
-                .map_or(Escape::IsNone, |byte| Escape::Is(Unit::byte(byte, end))),
+            Ok((number, end)) => u8::try_from(number).map_or(Escape::NotAnEscape, |byte| {
+                Escape::Decoded(Unit::byte(byte, end))
+            }),
             Err(escape) => escape,
         }
     }
@@ -287,8 +294,8 @@ impl<'a> Spelling<'a> {
             match byte {
                 b';' => {
                     let named = NAMES.iter().find(|(given, _)| *given == name);
-                    return named.map_or(Escape::IsNone, |(_, char)| {
-                        Escape::Is(Unit::char(*char, at))
+                    return named.map_or(Escape::NotAnEscape, |(_, char)| {
+                        Escape::Decoded(Unit::char(*char, at))
                     });
                 }
                 b'#' if name.is_empty() => {
@@ -299,7 +306,7 @@ impl<'a> Spelling<'a> {
                     };
                 }
                 byte if name.len() < 4 && byte.is_ascii_lowercase() => name.push(byte),
-                _ => return Escape::IsNone,
+                _ => return Escape::NotAnEscape,
             }
         }
     }
@@ -329,7 +336,7 @@ impl Unit {
         (self.length == 1 && self.bytes[0].is_ascii()).then_some(self.bytes[0])
     }
 
-    /// Returns the length of this unit if `rest` begins with it. `+` is a blank in a form.
+    /// Returns the length of this unit if `rest` begins with it. `+` also means a space, as in HTML forms.
     fn begins(&self, rest: &[u8]) -> Option<usize> {
         let bytes = &self.bytes[..self.length];
         let blank = bytes == b"+" && rest.first() == Some(&b' ');

@@ -1,8 +1,8 @@
-//! The values in a text, and the form around them.
+//! Separates the values in a text from the format around them.
 
 use std::ops::Range;
 
-/// A value in a text that may contain a secret. The text between values is its form and is never masked.
+/// A value in a text, which may contain a secret. The text between the values belongs to the format and is never masked.
 #[derive(Debug, PartialEq)]
 pub(super) struct Span {
     pub(super) range: Range<usize>,
@@ -11,11 +11,11 @@ pub(super) struct Span {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// Text without a form.
+    /// Text of no known format.
     Text,
-    /// The inside of a JSON string.
+    /// The content of a JSON string.
     String {
-        /// Whether its end is missing.
+        /// Whether its closing quote is missing.
         is_open: bool,
     },
     /// A JSON number.
@@ -31,12 +31,13 @@ pub(super) fn spans(text: &[u8]) -> Vec<Span> {
         .unwrap_or_else(|| vec![Span::text(0..text.len())])
 }
 
-/// The length of the longest word of a format: `tool-output-available`.
+/// The length of the longest word of a format. The longest of the UI message stream is `tool-output-available`.
 const LONGEST_WORD: usize = 24;
 
 /// The members whose values are words of the format, such as `text-delta`, and determine how the rest is read.
 const WORDS: [&[u8]; 4] = [b"type", b"role", b"state", b"status"];
 
+/// Returns the strings and numbers of JSON, which may be cut; `None` if the text is not JSON.
 fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
     let mut spans: Vec<Span> = Vec::new();
     let mut at = range.start;
@@ -45,8 +46,9 @@ fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
     }
     let mut depth = 0_usize;
     let mut value_may_come = true;
-    // The name of the current member, and whether the last string may turn out to be a name.
+    // The name of the current member.
     let mut name = 0..0;
+    // The string just read: a colon after it makes it a name.
     let mut last_string: Option<Range<usize>> = None;
     while at < range.end {
         let byte = text[at];
@@ -54,6 +56,7 @@ fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
         match byte {
             0..=b' ' | 0x7F => {}
             b'{' | b'[' if value_may_come => depth += 1,
+            // Either bracket closes either container: what counts is where values are, not whether the JSON is valid.
             b'}' | b']' => {
                 depth = depth.checked_sub(1)?;
                 name = 0..0;
@@ -95,6 +98,7 @@ fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
                     .count();
                 let token = at..at + length;
                 let written = std::str::from_utf8(&text[token.clone()]).ok()?;
+                // Unless it is the whole text: then a beginning such as `t` is more likely a word than a cut literal.
                 let is_cut = token.end == range.end && range.start < at;
                 let is_literal =
                     |literal: &str| literal == written || is_cut && literal.starts_with(written);
@@ -123,7 +127,7 @@ fn json(text: &[u8], range: Range<usize>) -> Option<Vec<Span>> {
     Some(spans)
 }
 
-/// Returns the inside of the string that begins here.
+/// Returns the content of the string that begins here, up to its closing quote or the end of the range.
 fn string_at(text: &[u8], range: Range<usize>) -> Range<usize> {
     let mut at = range.start;
     while at < range.end {
@@ -136,7 +140,7 @@ fn string_at(text: &[u8], range: Range<usize>) -> Range<usize> {
     range
 }
 
-/// Returns whether this may be a word of a format. A secret that is such a word reveals nothing here.
+/// Returns whether this may be a word of a format. Showing such a word where the format has one reveals no secret.
 fn is_word(text: &[u8]) -> bool {
     text.len() <= LONGEST_WORD
         && text
@@ -144,7 +148,7 @@ fn is_word(text: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte))
 }
 
-/// Reads an event stream: every line is a field of one. The last line may be incomplete.
+/// Returns the values of an event stream; `None` if a line is not a field of one. The last line may be cut.
 fn event_stream(text: &[u8]) -> Option<Vec<Span>> {
     const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
     let mut spans = Vec::new();

@@ -15,8 +15,8 @@ use crate::scan::{line_end, utf_8};
 /// returns `None`. After the end of the body, [`finish`](Self::finish) reports whether it ended inside an event. The events never
 /// depend on how the bytes were cut.
 ///
-/// The work for each byte is a small constant. The data of an event within one piece is borrowed from that piece; only data that
-/// is cut by the end of a piece is copied.
+/// The work for each byte is a small constant. Data on one line within one piece is borrowed from that piece. Only data of several
+/// lines, and data that the end of a piece cuts, is copied.
 ///
 /// ```text
 ///  push ─► queue ─► piece ─┬─ whole line ──────────► end_of_line ─┬─ data ──────────────► a range of `piece`, or `data_buffer`
@@ -26,33 +26,37 @@ use crate::scan::{line_end, utf_8};
 #[derive(Debug, Default)]
 pub struct Decoder {
     limits: Limits,
-    /// The current piece, read from `at`.
+    /// The current piece.
     piece: Bytes,
+    /// The position in `piece` from which it is still to be read.
     at: usize,
     /// The pieces after it.
     queue: VecDeque<Bytes>,
-    /// The number of bytes of the stream taken from the queue.
+    /// The number of bytes of the stream that have been in `piece`, for [`Limits::total`].
     taken: u64,
     /// Whether the stream continues after `piece`, but beyond [`Limits::total`].
     over_total: bool,
 
     /// The beginning of a line whose end has not arrived.
     line: Buffer,
-    /// Whether the last byte was a carriage return; a line feed after it belongs to it.
+    /// Whether the last line ended with a carriage return. A line feed after it belongs to the same line end.
     after_carriage_return: bool,
-    /// Whether a line has ended: from then on a byte order mark is nothing special.
+    /// Whether the first line has ended. Only that line may begin with a byte order mark.
     begun: bool,
 
     data: Data,
-    /// Data that is not in `piece`.
+    /// The data of [`Data::InBuffer`].
     data_buffer: Buffer,
+    /// The name of the event so far. Empty if it has none.
     name: String,
+    /// The id of the event so far. It becomes `last_event_id` at the blank line, and not before: an unfinished event has no effect.
     new_id: Option<String>,
-    /// Whether the event in the fields above is complete and was lent to the caller.
+    /// Whether the event in the fields above is complete and lent to the caller. The next call clears them.
     lent: bool,
 
     last_event_id: Option<String>,
     retry: Option<Duration>,
+    /// Whether a limit was exceeded. Everything is ignored then, until `finish`.
     failed: bool,
     #[cfg(test)]
     scanned: usize,
@@ -65,7 +69,7 @@ enum Data {
     None,
     /// One line, in the current piece.
     InPiece(Range<usize>),
-    /// In the buffer, from this byte.
+    /// In `data_buffer`, from this byte: a cut line is moved there with its field name before it.
     InBuffer(usize),
 }
 
@@ -96,6 +100,7 @@ impl Decoder {
         }
         self.forget_lent_event();
         if self.piece.is_empty() && self.queue.is_empty() && !self.over_total {
+            // The usual case: everything before was read, so the piece need not pass through the queue.
             self.take(piece.into());
         } else {
             self.queue.push_back(piece.into());
@@ -116,16 +121,17 @@ impl Decoder {
 
     /// Ends the body, and resets the decoder for the next one.
     ///
-    /// Call it after [`next_event`](Self::next_event) has returned `None`; events that were not taken before are lost.
+    /// Call it after [`next_event`](Self::next_event) has returned `None`: events that were not taken before are lost.
     /// [`last_event_id`](Self::last_event_id) and [`retry`](Self::retry) are kept, because they are meant for the next
     /// connection.
     ///
     /// # Errors
-    /// The stream ended inside an event, unless [`next_event`](Self::next_event) has returned an error. The standard says to drop
-    /// the event.
+    /// The stream ended inside an event, which is dropped, as the standard says. No error after one from
+    /// [`next_event`](Self::next_event).
     pub fn finish(&mut self) -> Result<(), UnfinishedEvent> {
         self.forget_lent_event();
         let unread = self.piece.len() - self.at + self.queue.iter().map(Bytes::len).sum::<usize>();
+        // A comment is not part of an event, so a stream may end within one.
         let line = if self.line.first() == Some(&b':') {
             0
         } else {
@@ -145,12 +151,12 @@ impl Decoder {
         }
     }
 
-    /// Returns the id of the last event that had one, which a client sends as `last-event-id` when it reconnects.
+    /// Returns the id of the last event that had one. A client sends it as `last-event-id` when it reconnects.
     pub fn last_event_id(&self) -> Option<&str> {
         self.last_event_id.as_deref()
     }
 
-    /// Returns how long the server asks clients to wait before they reconnect, if it does.
+    /// Returns the time that the server asks clients to wait before they reconnect, if it has sent one.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
@@ -164,18 +170,21 @@ impl Decoder {
         self.forget_lent_event();
         let found = self.find_event();
         if let Some(Err(_)) = found {
-            // Release everything that is held: after an error nothing of it is ever read.
+            // Release everything that is held: it is never read after an error.
             self.reset();
             self.failed = true;
         }
         found
     }
 
-    /// Returns bytes that begin with the possible data of the next event, if a line `data: ` begins here and the event has no
-    /// data before it. For a reader that finds the end of the data itself.
+    /// Returns the unread bytes after `data: `, if the piece goes on with the first data line of an event.
+    ///
+    /// For a reader that finds the end of the data itself, such as the end of a JSON value: it need not search for the line end
+    /// first. It then calls [`skip_event`](Self::skip_event).
     pub(crate) fn peek_data(&mut self) -> Option<&[u8]> {
         self.forget_lent_event();
         let rest = self.piece.get(self.at..).unwrap_or_default();
+        // Neither within a line that an earlier piece began, nor after the first data line of an event.
         if self.line.is_empty() && self.data == Data::None {
             rest.strip_prefix(DATA)
         } else {
@@ -183,8 +192,9 @@ impl Decoder {
         }
     }
 
-    /// Skips the event shown by [`peek_data`](Self::peek_data), as if found by [`advance`](Self::advance), if its data has this
-    /// length, line feeds end it, and it is within the limits. Returns `false` otherwise.
+    /// Ends the event that [`peek_data`](Self::peek_data) showed, with data of this length, as [`advance`](Self::advance) would.
+    ///
+    /// Returns `false`, and changes nothing, if two line feeds do not follow the data in this piece, or a limit is exceeded.
     pub(crate) fn skip_event(&mut self, length: usize) -> bool {
         let start = self.at + DATA.len();
         let end = start + length;
@@ -235,7 +245,7 @@ impl Decoder {
     fn forget_lent_event(&mut self) {
         if mem::take(&mut self.lent) {
             if let Data::InBuffer(_) = self.data {
-                // The buffer of this line is reused for the next cut line: that memory is in the cache.
+                // Use the memory of this data for the next cut line, because it is still in the processor's cache.
                 mem::swap(&mut self.line, &mut self.data_buffer);
                 self.line.clear();
             }
@@ -248,13 +258,14 @@ impl Decoder {
         loop {
             let rest = self.piece.get(self.at..).unwrap_or_default();
             let Some(&first) = rest.first() else {
+                // Only now, after all bytes within the limit were read.
                 if self.over_total {
                     return Some(Err(SseError::StreamTooLong {
                         limit: self.limits.total,
                     }));
                 }
                 if !self.piece.is_empty() {
-                    // The whole piece is read, so let go of it: while it is held, the reader of the body cannot reuse its buffer.
+                    // Release the piece as soon as it is read: the reader of the body can reuse its memory only then.
                     self.move_data_to_buffer();
                     self.piece = Bytes::new();
                     self.at = 0;
@@ -263,6 +274,7 @@ impl Decoder {
                 self.take(piece);
                 continue;
             };
+            // A line feed after a carriage return belongs to the same line end, even if a new piece begins between them.
             if mem::take(&mut self.after_carriage_return) && first == b'\n' {
                 self.at += 1;
                 continue;
@@ -276,13 +288,14 @@ impl Decoder {
             {
                 self.scanned += length + 1;
             }
-            // Checked before the bytes are copied, so that a line beyond the limit never takes memory.
+            // Check before the bytes are copied, so that a line beyond the limit never takes memory.
             if self.line.len() + length > self.limits.line {
                 return Some(Err(SseError::LineTooLong {
                     limit: self.limits.line,
                 }));
             }
             let start = self.at;
+            // Only a line that a piece cuts is copied. A whole line is read in its piece.
             if end.is_none() || !self.line.is_empty() {
                 let line = rest.get(..length).unwrap_or_default();
                 self.line.append(line, self.limits.line);
@@ -313,7 +326,7 @@ impl Decoder {
     fn take(&mut self, piece: Bytes) {
         self.piece = piece;
         let left = self.limits.total - self.taken;
-        // Bytes within the limit are still read, so that the cuts make no difference.
+        // Read the bytes within the limit before the error, so that the events do not depend on how the bytes were cut.
         if self.piece.len() as u64 > left {
             self.piece.truncate(left as usize);
             self.over_total = true;
@@ -327,6 +340,7 @@ impl Decoder {
             Line::InPiece(range) => self.piece.get(range.clone()).unwrap_or_default(),
             Line::InBuffer => &self.line,
         };
+        // Not before the first line is whole, because a piece may end within the mark.
         if !mem::replace(&mut self.begun, true) {
             bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         }
@@ -337,17 +351,22 @@ impl Decoder {
                 false
             }
             (Field::Event, value) => {
+                let name = String::from_utf8_lossy(value);
                 self.name.clear();
-                self.name.push_str(&String::from_utf8_lossy(value));
+                // Exactly, because `push_str` alone may reserve twice the length of a line.
+                self.name.reserve_exact(name.len());
+                self.name.push_str(&name);
                 false
             }
             (Field::Id, value) => {
+                // The standard ignores an id that contains a NUL.
                 if memchr::memchr(0, value).is_none() {
                     self.new_id = Some(String::from_utf8_lossy(value).into_owned());
                 }
                 false
             }
             (Field::Retry, value) => {
+                // Any other value leaves the time unchanged, by the standard.
                 if let Some(retry) = milliseconds(value) {
                     self.retry = Some(retry);
                 }
@@ -360,7 +379,7 @@ impl Decoder {
         Ok(completes)
     }
 
-    /// Adds the value of a data line, its last `length` bytes, to the data of the event.
+    /// Adds the last `length` bytes of a data line, its value, to the data of the event.
     fn end_of_data_line(&mut self, line: Line, length: usize) -> Result<(), SseError> {
         let before = match &self.data {
             Data::None => 0,
@@ -378,7 +397,7 @@ impl Decoder {
                 self.data = Data::InPiece(line.end - length..line.end);
             }
             (Data::None, Line::InBuffer) => {
-                // The buffers change places instead of copying the value.
+                // Swap the buffers instead of copying the value.
                 mem::swap(&mut self.line, &mut self.data_buffer);
                 self.data = Data::InBuffer(self.data_buffer.len() - length);
             }
@@ -407,11 +426,12 @@ impl Decoder {
 
     /// Processes a blank line by the rules of the standard. Returns whether there is an event for the caller.
     fn end_of_event(&mut self) -> bool {
-        // An id counts even without data, although such an event is not dispatched (HTML standard, section 9.2.6).
+        // An id counts even if the event has no data and is not dispatched (HTML standard, section 9.2.6).
         if let Some(id) = self.new_id.take() {
             self.last_event_id = Some(id);
         }
         if self.data == Data::None {
+            // By the standard, such an event is not dispatched, and its name does not apply to the next one.
             self.name.clear();
             return false;
         }
@@ -460,7 +480,7 @@ fn split_field(line: &[u8]) -> (Field, &[u8]) {
     (field, value)
 }
 
-/// Parses a number of milliseconds, if the value is only digits. A number that is too large becomes the largest.
+/// Parses a number of milliseconds; `None` if the value is not only digits. A number beyond `u64::MAX` becomes `u64::MAX`.
 fn milliseconds(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
@@ -473,7 +493,7 @@ fn milliseconds(value: &[u8]) -> Option<Duration> {
     Some(Duration::from_millis(number))
 }
 
-/// Bytes that are kept from one piece to the next.
+/// Bytes that are copied from pieces.
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -482,7 +502,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    /// Appends bytes. The buffer doubles to grow, but exceeds `most` only if the bytes require it.
+    /// Appends bytes. A buffer that is too small doubles, but only up to `most` unless the bytes need more.
     fn append(&mut self, bytes: &[u8], most: usize) {
         let needed = self.bytes.len() + bytes.len();
         #[cfg(test)]
@@ -565,6 +585,17 @@ mod tests {
                 );
                 assert!(copied <= 3.1, "{name} in {piece}: {copied}");
             }
+        }
+    }
+
+    #[test]
+    fn a_name_never_reserves_more_than_its_line() {
+        let mut decoder = Decoder::new();
+        for length in [1_000, 1_001] {
+            decoder.push(format!("event: {}\n", "n".repeat(length)));
+            assert!(decoder.next_event().is_none());
+            assert_eq!(decoder.name.len(), length);
+            assert!(decoder.name.capacity() <= 1_001);
         }
     }
 

@@ -1,10 +1,9 @@
-/// The error of an event stream that cannot be decoded further: it exceeds the [`Limits`](super::Limits).
+/// An event stream exceeds one of the [`Limits`](super::Limits) and cannot be decoded further.
 ///
-/// Everything that the format allows or tolerates is no error: unknown fields, lines without a colon and bytes that are not UTF-8
-/// are read by the rules of the standard.
+/// Nothing else is an error: the standard defines how to read unknown fields, lines without a colon and bytes that are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-// Deliberately exhaustive: tests construct its variants with all fields, to compare them with an error.
+// Deliberately exhaustive: each variant, because tests construct it with all its fields, to compare it with an error.
 pub enum SseError {
     /// A line exceeds [`Limits::line`](super::Limits::line).
     #[error("a line of the event stream exceeds the limit of {limit} bytes")]
@@ -26,12 +25,12 @@ pub enum SseError {
     },
 }
 
-/// A stream ended inside an event, which is lost.
+/// A stream ended inside an event. The event is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the event stream ended inside an event, after {bytes} bytes of it")]
 #[non_exhaustive]
 pub struct UnfinishedEvent {
-    /// The bytes of the event that had arrived.
+    /// The number of bytes of the event that had arrived.
     pub bytes: usize,
 }
 

@@ -8,11 +8,12 @@ use super::EncodeError;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event<'a> {
-    /// The event's name; `None` stands for the standard's default, `message`.
+    /// The event's name; `None` means the standard's default, `message`.
     pub event: Option<Cow<'a, str>>,
     /// The data, with its lines joined by line feeds.
     pub data: Cow<'a, str>,
-    /// The last event id: of this event, or of the last one before it that had one. `None` if none had; empty if it was reset.
+    /// The last event id: the id of this event or, if it has none, of the last event before it that had one. `None` if no event had
+    /// one; empty if an event has reset it.
     pub id: Option<Cow<'a, str>>,
 }
 
@@ -26,7 +27,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Sets the event's name. An empty name is ignored by decoders.
+    /// Sets the event's name. Decoders ignore an empty one.
     #[must_use]
     pub fn event(mut self, event: impl Into<Cow<'a, str>>) -> Self {
         self.event = Some(event.into());
@@ -52,8 +53,8 @@ impl<'a> Event<'a> {
 
     /// Encodes the event as bytes of an event stream.
     ///
-    /// A decoder returns the same event, except that all line breaks in the data become line feeds, and an event without an id
-    /// has that of the events before it.
+    /// A decoder returns the same event, with two exceptions: all line breaks in the data become line feeds, and an event without
+    /// an id has the last id of the events before it.
     ///
     /// # Errors
     /// The name or the id contains a line break, or the id a NUL.
@@ -84,7 +85,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Encodes a comment as bytes of an event stream. It is no event; servers send it to keep a connection alive.
+/// Encodes a comment as bytes of an event stream. Clients ignore it; servers send it to keep a connection alive.
 ///
 /// ```
 /// use twentyfirst_protocol::sse::encode_comment;
@@ -98,6 +99,7 @@ pub fn encode_comment(comment: &str) -> Bytes {
     out.into()
 }
 
+/// Writes each line of `text` as a field of its own, for all three line ends of the format.
 fn lines(name: &str, text: &str, out: &mut String) {
     let mut rest = text;
     while let Some(end) = rest.find(['\r', '\n']) {

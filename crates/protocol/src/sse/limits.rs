@@ -1,9 +1,10 @@
 /// The limits of a [`Decoder`](super::Decoder). Each is the largest accepted number of bytes.
 ///
-/// The defaults are far above the needs of an honest stream and keep a broken or hostile server from filling the memory. Beside
-/// the pieces that were pushed and not read yet, a decoder holds at most four times `line` and twice `event`: the line and the
-/// data that have not ended, one of them while it moves to a larger buffer, and the event's name, its id and the last id, one
-/// line each. Names and ids that are not UTF-8 may take three times as much.
+/// The defaults are far above the needs of an honest stream, and keep a broken or hostile server from filling the memory.
+///
+/// Besides the pieces that are pushed but not read yet, a decoder holds at most six times the larger of `line` and `event`: the
+/// unfinished line, the unfinished data, a second buffer while one of them grows, the event's name, its id, and the last id. Names
+/// and ids that are not UTF-8 may take three times as much.
 ///
 /// ```
 /// use twentyfirst_protocol::sse::{Decoder, Limits, SseError};
@@ -18,11 +19,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// One line without its end. Default: 16 MiB and 64 bytes, so that one line holds the data of any event.
+    /// The limit of one line, without its line end. Default: 16 MiB and 64 bytes, so that one line can hold the data of any event.
     pub line: usize,
-    /// The data of one event, its lines joined. Default: 16 MiB.
+    /// The limit of the data of one event, with its lines joined. Default: 16 MiB.
     pub event: usize,
-    /// The whole stream. Default: 4 GiB.
+    /// The limit of the whole stream. Default: 4 GiB.
     pub total: u64,
 }
 

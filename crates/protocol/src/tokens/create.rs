@@ -23,7 +23,7 @@ use crate::{Endpoint, Operation, Route, Secret, Timestamp, tolerant};
 #[non_exhaustive]
 #[must_use = "an operation sends nothing until it is executed"]
 pub struct CreateToken {
-    /// The agents that the token may chat with, at least one; all by default.
+    /// The agents that the token may chat with, by their slugs: at least one. Default: all agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<Vec<String>>,
     /// The user.
@@ -32,13 +32,13 @@ pub struct CreateToken {
     /// The end user for vaults: a run's `externalUserId` must be the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user_id: Option<String>,
-    /// Any values. They are readable for everyone who has the token.
+    /// Any values. Everyone who has the token can read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
     /// The intended number of messages. The relay does not enforce it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_messages: Option<u64>,
-    /// The lifetime of the token.
+    /// The lifetime of the token. Default: one hour.
     #[serde(default = "hour")]
     pub expires_in: TokenLifetime,
 }
@@ -61,7 +61,7 @@ impl Default for CreateToken {
 }
 
 impl CreateToken {
-    /// Creates a token for all agents and one hour.
+    /// Creates the operation for a token that is valid for all agents and one hour.
     pub fn new() -> Self {
         Self::default()
     }
@@ -96,7 +96,7 @@ setters! {
         self
     }
 
-    /// Sets any values. They are readable for everyone who has the token.
+    /// Sets the metadata: any values. Everyone who has the token can read them.
     pub fn metadata(mut self, metadata: Map<String, Value>) -> Self {
         self.metadata = Some(metadata);
         self
@@ -156,7 +156,7 @@ impl Operation for CreateToken {
 pub struct Token {
     /// The token itself: `an_t_` and a JWT.
     pub token: Secret,
-    /// The time when it expires.
+    /// The time when the token expires.
     pub expires_at: Timestamp,
 }
 

@@ -8,7 +8,8 @@ use crate::error::{InvalidRequest, Problem};
 
 /// The lifetime of a token: whole seconds, from one second to 24 hours.
 ///
-/// The relay silently replaces an unreadable lifetime by one hour and cuts anything over a day, so this type allows neither.
+/// The relay silently replaces an unreadable lifetime by one hour, and one of more than a day by a day. So this type allows
+/// neither.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Tokens: short-lived credentials with which a browser talks to the relay.
+//! Tokens: short-lived credentials that let a browser call the relay.
 
 mod create;
 mod lifetime;

@@ -9,12 +9,13 @@ use super::{
 use crate::scan::utf_8;
 use crate::sse::{self, Limits, SseError, UnfinishedEvent};
 
-/// Decodes a UI message stream, from the bytes of a response body to chunks, while they arrive.
+/// Decodes a UI message stream while its bytes arrive: from a response body to chunks.
 ///
-/// It combines [`sse::Decoder`] and [`Chunk::decode`], is as strict, and is optimised for speed: chunks borrow from the pushed
-/// pieces or from a reused buffer, so that a delta costs no allocation.
+/// It combines [`sse::Decoder`] and [`Chunk::decode`] and is as strict as both, but faster: chunks borrow from the pushed pieces or
+/// from a reused buffer, so that a delta costs no allocation.
 ///
-/// A character outside of the BMP that was split between two deltas stays split: a [`Joiner`](super::Joiner) joins it.
+/// A server may split a character between two deltas (an emoji, for example). It stays split here; a [`Joiner`](super::Joiner)
+/// joins it.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Chunk, Decoder, End};
@@ -38,13 +39,13 @@ pub struct Decoder {
     end_signs: EndSigns,
     /// The unescaped delta of a chunk whose string had escapes.
     unescaped: Unescaped,
-    /// The data of an event that was not UTF-8, with U+FFFD in it.
+    /// The data of the last event that was not UTF-8, with U+FFFD in place of invalid bytes.
     replaced: String,
 }
 
 /// The error of one of the two decoding steps.
 ///
-/// Deliberately exhaustive: there is no third step, and a reader continues after the second error only.
+/// Deliberately exhaustive: there is no third step, and a reader must know that it can continue only after a chunk error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The event stream cannot be decoded further. No more chunks follow.
@@ -62,11 +63,11 @@ impl DecodeError {
     }
 }
 
-/// The place of the next chunk.
+/// The next event, which should be a chunk.
 enum Found {
-    /// In the data of the event, as a delta that was already read.
+    /// A delta, which is read already.
     Delta(Delta),
-    /// In the data of the event.
+    /// Data that is still to be decoded.
     Data,
 }
 
@@ -91,11 +92,11 @@ impl Decoder {
 
     /// Returns the next chunk; `None` if more bytes are needed.
     ///
-    /// An event whose data is exactly `[DONE]` is no chunk; [`is_done`](Self::is_done) reports it. Events after it still count.
+    /// An event whose data is exactly `[DONE]` is not a chunk; [`is_done`](Self::is_done) reports it. Events after it still count.
     ///
     /// # Errors
-    /// [`DecodeError::Chunk`] if the data of an event is not a chunk; the caller may continue with the next. [`DecodeError::Sse`]
-    /// if the stream exceeds the limits; no more chunks follow.
+    /// [`DecodeError::Chunk`] if the data of an event is not a chunk: the caller may continue with the next one.
+    /// [`DecodeError::Sse`] if the stream exceeds the limits: no more chunks follow.
     pub fn next_chunk(&mut self) -> Option<Result<Chunk<'_>, DecodeError>> {
         let found = match self.find_chunk()? {
             Ok(found) => found,
@@ -117,25 +118,25 @@ impl Decoder {
         self.end_signs.finish
     }
 
-    /// Returns the end of the stream, if no more bytes follow. Take out all chunks first.
+    /// Returns the end of the stream, provided that no more bytes follow and all chunks were taken out.
     pub fn end(&self) -> End {
         self.end_signs.end()
     }
 
-    /// Ends the body. A decoder is for a single stream: [`end`](Self::end) and the other facts are kept.
+    /// Ends the body. [`end`](Self::end), [`is_done`](Self::is_done) and [`saw_finish`](Self::saw_finish) are kept, so each stream
+    /// needs a decoder of its own.
     ///
-    /// Call it after [`next_chunk`](Self::next_chunk) has returned `None`; chunks that were not taken out before are lost.
+    /// Call it after [`next_chunk`](Self::next_chunk) has returned `None`: chunks that were not taken out before are lost.
     ///
     /// # Errors
-    /// The stream ended inside an event, unless [`next_chunk`](Self::next_chunk) has returned a fatal error. The event is
-    /// dropped.
+    /// The stream ended inside an event, which is dropped. No error after a fatal one from [`next_chunk`](Self::next_chunk).
     pub fn finish(&mut self) -> Result<(), UnfinishedEvent> {
         self.events.finish()
     }
 
     fn find_chunk(&mut self) -> Option<Result<Found, SseError>> {
         loop {
-            // The fast path: a delta in the usual layout is read before the decoder looks for the end of its line.
+            // The fast path: read a delta in the usual layout first, which saves a search for the end of its line.
             if let Some(data) = self.events.peek_data()
                 && let Some(delta) = Delta::read(data, &mut self.unescaped)
                 && self.events.skip_event(delta.length)
@@ -146,7 +147,7 @@ impl Decoder {
                 return Some(Err(error));
             }
             let data = self.events.data_bytes();
-            // No chunk, and not the end either: later events still count.
+            // Not a chunk, and not the end either, because later events still count.
             if data == DONE.as_bytes() {
                 self.end_signs.done = true;
                 continue;
@@ -169,6 +170,7 @@ impl Decoder {
             }
         };
         let chunk = Chunk::decode(text)?;
+        // Only here and not in the fast path, because a delta never ends a stream.
         self.end_signs.see(&chunk);
         Ok(chunk)
     }

@@ -17,7 +17,7 @@ use super::{
 pub(super) struct Delta {
     kind: Kind,
     id: Range<usize>,
-    /// The range of the delta, or `None` if it had escapes and was unescaped.
+    /// The range of the delta's text; `None` if it has escapes, because the text is in [`Unescaped`] then.
     delta: Option<Range<usize>>,
     /// The length of the whole object.
     pub(super) length: usize,
@@ -31,7 +31,7 @@ enum Kind {
 }
 
 impl Delta {
-    /// Reads the object at the beginning of `bytes`; `None` if it is incomplete.
+    /// Reads the object at the beginning of `bytes`; `None` if it is incomplete or not in the layout.
     #[inline]
     pub(super) fn read(bytes: &[u8], unescaped: &mut Unescaped) -> Option<Self> {
         const SHORTEST: &[u8] = br#"{"type":"text-delta","id":"","delta":""}"#;
@@ -61,6 +61,7 @@ impl Delta {
     ) -> Option<Self> {
         let id_start = bytes.len() - rest.len();
         let id_end = id_start + plain_prefix(rest);
+        // An id with an escape ends before its quote, so it is not in the layout.
         let rest = bytes.get(id_end..)?.strip_prefix(between)?;
         let start = bytes.len() - rest.len();
         let stop = start + plain_prefix(rest);
@@ -69,6 +70,7 @@ impl Delta {
             b'\\' => (None, unescaped.fill(bytes, start, stop)?),
             _ => return None,
         };
+        // A further member, such as `providerMetadata`, is not in the layout.
         (bytes.get(end) == Some(&b'}')).then_some(Self {
             kind,
             id: id_start..id_end,
@@ -80,6 +82,7 @@ impl Delta {
     /// Returns the chunk, borrowed from the bytes that it was read from and from the unescaped text.
     #[inline]
     pub(super) fn chunk<'a>(&self, bytes: &'a [u8], unescaped: &'a Unescaped) -> Chunk<'a> {
+        // Check the whole event once. The ranges are cut at ASCII bytes, so they are text if it is.
         let whole = utf_8(bytes);
         let part = |range: &Range<usize>| match whole {
             Some(text) => text.get(range.clone()).unwrap_or_default().into(),
@@ -95,7 +98,7 @@ impl Delta {
         self.with(part(&self.id), delta)
     }
 
-    /// Reads a text that is one such object as a whole.
+    /// Decodes a text that consists of one such object; `None` for any other text.
     #[inline]
     pub(super) fn decode(data: &str) -> Option<Chunk<'_>> {
         let mut unescaped = Unescaped::default();
@@ -126,7 +129,7 @@ impl Delta {
 /// A string without its escapes, in a reused buffer.
 #[derive(Debug, Default)]
 pub(super) struct Unescaped {
-    /// The bytes after `length` are leftovers, to be overwritten.
+    /// The bytes after `length` have no meaning. They are kept as room to write to.
     bytes: Vec<u8>,
     length: usize,
 }
@@ -141,8 +144,8 @@ impl Unescaped {
         self.bytes
     }
 
-    /// Unescapes the string that begins at `start` and has its first stop at `stop`. Returns its end; `None` if it is incomplete,
-    /// invalid or ill-formed.
+    /// Unescapes the string that begins at `start` and has its first escape at `stop`. Returns the position after its closing
+    /// quote; `None` if it is incomplete or invalid, or has half a surrogate pair.
     fn fill(&mut self, bytes: &[u8], start: usize, mut stop: usize) -> Option<usize> {
         let mut stops = Stops::new(bytes, stop);
         let mut at = start;
@@ -159,7 +162,7 @@ impl Unescaped {
                     at = bytes.len() - rest.len();
                 }
                 [b'\\', byte, ..] => {
-                    // There is room for it after the appended bytes.
+                    // `append` has left room for it.
                     *self.bytes.get_mut(self.length)? = escaped(*byte)?;
                     self.length += 1;
                     at = stop + 2;
@@ -175,6 +178,7 @@ impl Unescaped {
     fn append(&mut self, bytes: &[u8], length: usize) {
         const SHORT: usize = 16;
         let end = self.length + length;
+        // Always leave room after the text: for a whole block, and for the byte of an escape.
         if self.bytes.len() < end + SHORT {
             self.bytes.resize(2 * end + SHORT, 0);
         }
@@ -192,8 +196,8 @@ impl Unescaped {
     }
 }
 
-/// Decodes a string that is not UTF-8. The standard replaces invalid bytes in the stream; quotes and escapes are ASCII, so
-/// replacing them in the string has the same result.
+/// Decodes a string that is not UTF-8. The standard replaces invalid bytes in the whole stream. Replacing them in the string alone
+/// has the same result, because quotes and escapes are ASCII.
 #[cold]
 fn replaced(bytes: &[u8]) -> Text<'_> {
     String::from_utf8_lossy(bytes).into_owned().into()

@@ -29,8 +29,8 @@ pub fn encode_done() -> Bytes {
 
 /// Returns the headers of a response whose body is a UI message stream.
 ///
-/// They are the AI SDK's, without `connection`, which does not describe the content: the content type, the version of the
-/// protocol, and the demand that no proxy caches or buffers the events.
+/// They give the content type and the version of the protocol, and ask proxies not to cache or buffer the events. They are the AI
+/// SDK's headers without `connection`, which does not describe the content.
 pub fn response_headers() -> HeaderMap {
     const HEADERS: [(HeaderName, &str); 4] = [
         (header::CONTENT_TYPE, "text/event-stream"),

@@ -1,10 +1,10 @@
 use super::Chunk;
 
-/// The end of a UI message stream. If several apply, the first one in this order counts.
-///
-/// Deliberately exhaustive: code that relies on a complete answer must know each end. An unknown end is [`Cut`](End::Cut).
+/// The end of a UI message stream. If several ends apply, the first one in this order counts.
 ///
 /// A stream that breaks off is [`Cut`](End::Cut), so that a part of an answer is never mistaken for the whole.
+///
+/// Deliberately exhaustive: code that relies on a complete answer must know each end. An unknown end is [`Cut`](End::Cut).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// An `error` chunk arrived.
@@ -29,7 +29,7 @@ impl End {
     }
 }
 
-/// The events of a stream that determine its end.
+/// The chunks and events seen so far that determine the end of a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EndSigns {
     failed: bool,

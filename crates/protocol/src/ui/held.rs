@@ -1,4 +1,4 @@
-//! The memory that values own.
+//! Measures the memory that values own, for the limits.
 
 use crate::ui::{Approval, Part, RawJson, Text, ToolPart, ToolState};
 
@@ -14,7 +14,7 @@ pub(super) trait OwnedSize {
     fn owned_size(&self) -> usize;
 }
 
-/// Returns the memory of an allocation: an allocator stores a length beside each and rounds up.
+/// Returns the memory of an allocation of this many bytes. Allocators store a length beside it and round up.
 pub(crate) const fn allocation(bytes: usize) -> usize {
     match bytes {
         0 => 0,
@@ -23,9 +23,9 @@ pub(crate) const fn allocation(bytes: usize) -> usize {
     }
 }
 
-/// Returns the memory of an entry of a `BTreeMap` with entries of this size, at most.
+/// Returns an upper bound for the memory that each entry of this size takes in a `BTreeMap`.
 ///
-/// A node has room for 11 entries and holds at least 5. Above the lowest nodes are others with 12 pointers each.
+/// A node has room for 11 entries and holds at least 5. The nodes above the lowest ones also have 12 pointers each.
 pub(super) const fn entry(size: usize) -> usize {
     size * 11 / 4 + 16
 }

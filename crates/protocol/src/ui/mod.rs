@@ -1,7 +1,7 @@
 //! The UI message stream of the AI SDK: chunks, and the messages that they build.
 //!
-//! A [`Decoder`] turns the `data:` events of a response body into [`Chunk`]s; [`Chunk::encode_event`] is the inverse. An
-//! [`Assembler`] turns chunks into a message; [`disassemble`] is the inverse. [`tools`] has typed views of the tool calls in it.
+//! A [`Decoder`] turns the bytes of a response body into [`Chunk`]s; [`Chunk::encode_event`] is the inverse. An [`Assembler`]
+//! turns chunks into a message; [`disassemble`] is the inverse. [`tools`] has typed views of the tool calls in a message.
 
 mod assembler;
 pub mod chunk;

@@ -13,7 +13,7 @@ use crate::operation::decode_json;
 use crate::secret::{Secrets, mask_url};
 use crate::{CredentialId, Endpoint, Operation, Route, Secret, Timestamp, VaultId, tolerant};
 
-/// Creates a credential for an MCP server in a vault. A vault holds at most 20 active ones, one for each server.
+/// Creates a credential for an MCP server in a vault. A vault holds at most 20 active credentials, one for each server.
 ///
 /// ```
 /// use twentyfirst_protocol::VaultId;
@@ -177,7 +177,7 @@ pub enum CredentialAuth {
     Oauth(Box<Oauth>),
 }
 
-/// The known values of an OAuth 2 grant: an access token, or the values to get one.
+/// The values of an OAuth 2 grant: an access token, the values to get a new one, or both.
 ///
 /// To refresh, the relay needs `refresh_token`, `token_endpoint` and `client_id`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -317,7 +317,7 @@ open_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 #[non_exhaustive]
-// Deliberately exhaustive: users write its variants by hand, with all fields.
+// Deliberately exhaustive: each variant, because users write it by hand with all its fields.
 pub enum Inject {
     /// In a header.
     Header {
@@ -332,21 +332,21 @@ pub enum Inject {
         /// Its name.
         param: String,
     },
-    /// The password of HTTP Basic.
+    /// As the password of HTTP Basic.
     Basic {
         /// The user.
         username: String,
     },
 }
 
-/// A credential. Responses never contain its values, only which of them exist.
+/// A credential. Responses never contain its secret values; they only list the ones that exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Credential {
     /// The id.
     pub id: CredentialId,
-    /// The vault that it is in, if the response has it.
+    /// The vault that holds it, if the response names it.
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -383,7 +383,7 @@ pub struct Credential {
         skip_serializing_if = "Option::is_none"
     )]
     pub auth_type: Option<String>,
-    /// The values that exist: `hasToken`, `hasRefreshToken`, …
+    /// The values that exist, as flags: `hasToken`, `hasRefreshToken`, …
     #[serde(
         default,
         deserialize_with = "tolerant::or_default",
@@ -414,13 +414,13 @@ pub struct Credential {
 }
 
 impl From<&Credential> for CredentialId {
-    fn from(has: &Credential) -> Self {
-        has.id.clone()
+    fn from(credential: &Credential) -> Self {
+        credential.id.clone()
     }
 }
 
 impl Credential {
-    /// Creates an active credential with only its id and server known.
+    /// Creates an active credential with this id and server, and nothing else.
     pub fn new(id: CredentialId, server_url: impl Into<String>) -> Self {
         Self {
             id,

@@ -15,7 +15,7 @@ use crate::{Endpoint, Operation, Route, VaultId};
 pub struct DeleteVault {
     /// The vault.
     pub vault_id: VaultId,
-    /// Whether to delete it permanently. The relay refuses that (409) while the vault has active credentials.
+    /// Whether to delete the vault permanently. The relay refuses that (409) while it has active credentials.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }
@@ -33,7 +33,7 @@ impl DeleteVault {
 setters! {
     DeleteVault, delete_vault_setters;
 
-    /// Sets whether to delete it permanently. The relay refuses that (409) while the vault has active credentials.
+    /// Sets whether to delete the vault permanently. The relay refuses that (409) while it has active credentials.
     pub fn force(mut self, force: bool) -> Self {
         self.force = force;
         self

@@ -17,7 +17,7 @@ pub struct DeleteCredential {
     pub vault_id: VaultId,
     /// The credential.
     pub credential_id: CredentialId,
-    /// Whether to delete it permanently. The relay refuses that (409) while the credential is active.
+    /// Whether to delete the credential permanently. The relay refuses that (409) while it is active.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }
@@ -36,7 +36,7 @@ impl DeleteCredential {
 setters! {
     DeleteCredential, delete_credential_setters;
 
-    /// Sets whether to delete it permanently. The relay refuses that (409) while the credential is active.
+    /// Sets whether to delete the credential permanently. The relay refuses that (409) while it is active.
     pub fn force(mut self, force: bool) -> Self {
         self.force = force;
         self

@@ -67,7 +67,7 @@ pub struct Suggestion {
 }
 
 impl Suggestion {
-    /// Creates a server.
+    /// Creates a suggestion with this name and URL.
     pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -120,13 +120,13 @@ pub struct Vault {
 }
 
 impl From<&Vault> for VaultId {
-    fn from(has: &Vault) -> Self {
-        has.id.clone()
+    fn from(vault: &Vault) -> Self {
+        vault.id.clone()
     }
 }
 
 impl Vault {
-    /// Creates an active vault with only its id and name known.
+    /// Creates an active vault with this id and name, and nothing else.
     pub fn new(id: VaultId, name: impl Into<String>) -> Self {
         Self {
             id,

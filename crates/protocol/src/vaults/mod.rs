@@ -1,4 +1,4 @@
-//! Vaults: credentials for the MCP servers that agents use. Only keys may manage them, not tokens.
+//! Vaults: credentials for the MCP servers that agents use. A key can manage them, a token cannot.
 
 mod create;
 mod create_credential;
@@ -29,13 +29,13 @@ use serde::Deserialize;
 
 use crate::error::{InvalidRequest, Problem};
 
-/// The envelope of a vault.
+/// A response body that wraps a vault.
 #[derive(Deserialize)]
 struct VaultEnvelope {
     vault: Vault,
 }
 
-/// The envelope of a credential.
+/// A response body that wraps a credential.
 #[derive(Deserialize)]
 struct CredentialEnvelope {
     credential: Credential,

@@ -11,8 +11,8 @@ use crate::{Endpoint, Operation, Route, VaultId};
 
 /// Changes a vault.
 ///
-/// The relay clears the metadata if an update does not send it. So an update always contains the whole metadata: [`of`](Self::of)
-/// keeps that of a vault that was read before.
+/// The relay clears the metadata if an update does not send it, so an update always contains the whole metadata. [`of`](Self::of)
+/// takes it from a vault that was read before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -36,7 +36,7 @@ pub struct UpdateVault {
 }
 
 impl UpdateVault {
-    /// Creates an update of this vault with the whole metadata.
+    /// Creates an update of this vault. `metadata` is the whole metadata after the update.
     pub fn new(vault_id: impl Into<VaultId>, metadata: BTreeMap<String, String>) -> Self {
         Self {
             vault_id: vault_id.into(),
@@ -74,7 +74,7 @@ impl From<&Vault> for UpdateVault {
     }
 }
 
-/// Reads a member that distinguishes `null` from absence: only an absent member is `None`.
+/// Reads a member that may be `null`: `Some(None)` is `null`, and `None` is an absent member.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

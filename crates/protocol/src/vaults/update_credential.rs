@@ -8,8 +8,8 @@ use crate::{CredentialId, Endpoint, Operation, Route, Secrets, VaultId};
 
 /// Replaces a credential.
 ///
-/// The relay replaces it as a whole: a missing name or missing metadata is cleared. The server's URL is required and cannot
-/// change.
+/// The relay replaces the whole credential: a name or metadata that is missing here is cleared. The URL of the server is required
+/// and cannot change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

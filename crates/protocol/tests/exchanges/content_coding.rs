@@ -1,4 +1,4 @@
-//! Responses whose bytes are not their content.
+//! Responses with a content coding, which requests do not ask for.
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::response::Parts;
@@ -47,7 +47,7 @@ const CODINGS: [(&[&str], &str); 5] = [
 ];
 
 #[test]
-fn requests_ask_for_no_coding() {
+fn requests_accept_no_coding() {
     let file = ReadBytes::new(sandbox(), "/a");
     let exec = Exec::new(sandbox(), "ls");
     let stream = ResumeStream::new("agent", sandbox());

@@ -94,7 +94,7 @@ fn any_other_response_has_its_status() {
     assert_eq!(
         odd.extra()["code"],
         7,
-        "what cannot be a code is kept all the same"
+        "a member that cannot be a code is kept"
     );
     let unknown = api(
         418,
@@ -129,8 +129,8 @@ fn one_odd_thing_in_an_error_does_not_hide_the_rest() {
     assert_eq!(x(1), "\u{fffd}\u{fffd}\n");
     assert_eq!(x(2), "\0\u{1b}\n");
     assert_eq!(x(3), "\u{fffd}\u{fffd}");
-    assert_eq!(x(4), "\\q \\u12 \"\\", "no escape of JSON: as it stands");
-    assert_eq!(x(5), "-1e999", "no double holds it: as it stands");
+    assert_eq!(x(4), "\\q \\u12 \"\\", "these are not escapes of JSON");
+    assert_eq!(x(5), "-1e999", "a number beyond a double becomes text");
 
     let message = api(
         500,
@@ -189,7 +189,7 @@ fn a_long_body_is_not_kept() {
 }
 
 #[test]
-fn a_redirect_names_where_it_pointed_and_the_exchange_its_id() {
+fn an_error_has_the_target_of_a_redirect_and_the_request_id() {
     let mut head = head(307);
     head.headers
         .insert("location", "https://elsewhere.example/v1".parse().unwrap());
@@ -240,7 +240,7 @@ fn files_are_not_shown() {
 }
 
 #[test]
-fn an_invalid_response_has_its_status_and_its_beginning() {
+fn the_error_of_an_invalid_response_has_its_status_and_its_beginning() {
     let get = GetSandbox::new(sandbox());
     for body in [
         "",
@@ -266,7 +266,7 @@ fn an_invalid_response_has_its_status_and_its_beginning() {
 }
 
 #[test]
-fn unknown_members_and_states_are_no_reason_to_fail() {
+fn unknown_members_and_states_are_not_errors() {
     let body = br#"{"id":"sb_1","status":"hibernating","colour":"blue","threads":[{"id":"th_1","status":"dreaming","x":{}}]}"#;
     let sandbox = GetSandbox::new(sandbox()).decode(&head(200), body).unwrap();
     assert_eq!(sandbox.status.as_str(), "hibernating");
@@ -448,7 +448,7 @@ fn a_token_in_an_invalid_response_is_not_shown() {
 }
 
 #[test]
-fn text_that_reverses_its_neighbours_is_made_visible() {
+fn invisible_characters_are_escaped() {
     let body = "{\"error\":{\"code\":\"a\u{202e}b\",\"message\":\"x\u{2066}y\u{2069} \u{200f}\u{61c}\u{200b}\u{feff}\u{ad}\u{e0041}\u{2028}z\\nü 😀 e\u{301}\"}}";
     let error = api(400, body.as_bytes());
     assert_eq!(

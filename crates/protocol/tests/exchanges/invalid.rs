@@ -61,6 +61,21 @@ fn ids_that_cannot_be_a_segment_of_a_path() {
 }
 
 #[test]
+fn uris_that_are_too_long() {
+    let limit = 65_534;
+    let read = |path: usize| ReadFile::new(sandbox(), "x".repeat(path)).to_request();
+    let before = read(1).unwrap().uri().to_string().len() - 1;
+    let longest = read(limit - before).unwrap();
+    assert_eq!(longest.uri().to_string().len(), limit);
+    let too_long = "`path` must not be longer than 65534 bytes";
+    assert_eq!(text(read(limit - before + 1)), too_long);
+    let base = BaseUrl::new("http://127.0.0.1/").unwrap();
+    assert!(base.join(longest.uri()).is_ok());
+    let base = BaseUrl::new("http://127.0.0.1/a").unwrap();
+    assert_eq!(text(base.join(longest.uri())), too_long);
+}
+
+#[test]
 fn base_urls_and_keys() {
     let url = "`base_url` must be an absolute http or https URL";
     assert_eq!(text(BaseUrl::new("relay.an.dev")), url);

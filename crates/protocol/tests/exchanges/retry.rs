@@ -1,4 +1,4 @@
-//! Retries: which requests, when, and which never. Time is an argument.
+//! Retries: which requests are retried, and when. Time is an argument.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,18 +46,18 @@ fn head(status: u16) -> Parts {
         .0
 }
 
-fn answer(status: u16, body: &str) -> ResponseError {
+fn error_response(status: u16, body: &str) -> ResponseError {
     ResponseError::Api(Box::new(ApiError::new(&head(status), body.as_bytes())))
 }
 
 fn code(status: u16, code: &str) -> ResponseError {
-    answer(
+    error_response(
         status,
         &format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#),
     )
 }
 
-/// Returns the decision after one attempt, in a word.
+/// Returns the decision after one attempt, as a word.
 fn verdict<E: Endpoint>(endpoint: &E, attempt: Attempt<'_>) -> &'static str {
     let mut attempts = Attempts::new(endpoint, RetryPolicy::standard(), 7);
     match attempts.decide(attempt, now()) {
@@ -101,11 +101,11 @@ fn every_row_of_the_table() {
     assert_eq!(all(Attempt::Permanent(Sent::No)), ["permanent"; 6]);
     assert_eq!(all(Attempt::Permanent(Sent::Maybe)), ["permanent"; 6]);
     assert_eq!(
-        all(Attempt::ErrorResponse(&answer(429, ""))),
+        all(Attempt::ErrorResponse(&error_response(429, ""))),
         ["again", "again", "again", "again", never, never]
     );
     for status in [408, 425, 500, 502, 503, 504] {
-        let row = all(Attempt::ErrorResponse(&answer(status, "<html>")));
+        let row = all(Attempt::ErrorResponse(&error_response(status, "<html>")));
         assert_eq!(
             row,
             ["again", "again", never, never, never, never],
@@ -114,7 +114,7 @@ fn every_row_of_the_table() {
     }
     for status in [300, 304, 400, 401, 402, 403, 404, 409, 413, 422, 501, 505] {
         assert_eq!(
-            all(Attempt::ErrorResponse(&answer(status, ""))),
+            all(Attempt::ErrorResponse(&error_response(status, ""))),
             ["permanent"; 6],
             "{status}"
         );
@@ -137,7 +137,7 @@ fn every_row_of_the_table() {
     for name in ["rate_limit_exceeded", "sandbox_unavailable", "unheard_of"] {
         assert_eq!(
             all(Attempt::ErrorResponse(&code(429, name))),
-            all(Attempt::ErrorResponse(&answer(429, ""))),
+            all(Attempt::ErrorResponse(&error_response(429, ""))),
             "{name}"
         );
     }
@@ -215,7 +215,7 @@ fn the_relay_determines_the_wait() {
         asked("Thu, 01 Jan 1970 00:00:09 GMT"),
         Decision::Retry(Duration::from_secs(9))
     );
-    let in_body = answer(
+    let in_body = error_response(
         429,
         r#"{"error":{"code":"rate_limit_exceeded","message":"slow","retryAfter":3}}"#,
     );
@@ -256,7 +256,7 @@ fn a_possible_arrival_is_remembered() {
     let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), 7);
     attempts.decide(Attempt::Permanent(Sent::No), now());
     assert!(!attempts.may_have_arrived());
-    attempts.decide(Attempt::ErrorResponse(&answer(429, "")), now());
+    attempts.decide(Attempt::ErrorResponse(&error_response(429, "")), now());
     assert!(attempts.may_have_arrived());
 }
 
@@ -314,8 +314,8 @@ fn every_operation_has_its_timeouts() {
     assert_eq!(times(ResumeStream::new("a", sandbox())), chat);
 }
 
-/// Runs a flow: each request meets the next of `outcomes`, and every wait is over at once. Returns the number of requests and the
-/// total wait.
+/// Runs a flow. Each request has the next of `outcomes`, and virtual time skips every wait. Returns the result, the number of
+/// requests and the total wait.
 fn play<F, T>(mut flow: F, outcomes: &[Outcome]) -> (Result<T, ExchangeError>, usize, Duration)
 where
     F: Flow<Item = std::convert::Infallible, Output = Result<T, ExchangeError>>,
@@ -349,7 +349,7 @@ where
             Step::Wait { until: Some(until) } => {
                 time = after(time, until.saturating_duration_since(time.mono));
             }
-            Step::Wait { until: None } => panic!("it waits for ever"),
+            Step::Wait { until: None } => panic!("the flow waits for ever"),
             Step::Close(_) => {}
             Step::Done(result) => return (result, sent, time.mono - start.mono),
             _ => panic!("an unknown step"),
@@ -399,7 +399,7 @@ fn a_transient_failure_is_hidden() {
     assert_eq!(sent, 2);
 }
 
-/// An operation of a user, whose response streams and whose method deletes.
+/// A user's own operation: a `DELETE` whose response is a stream.
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct DrainLog {}
 
@@ -492,7 +492,7 @@ fn a_deadline_ends_attempts_and_waits() {
     assert!(matches!(error.kind(), ExchangeErrorKind::Deadline { .. }));
     assert_eq!(error.sent(), Sent::Maybe);
 
-    // A wait that would end after the deadline is not begun: the last error is more informative.
+    // The flow does not begin a wait that would end after the deadline, because the last error is more informative.
     let slow = Outcome::Responds(
         503,
         r#"{"error":{"code":"sandbox_unavailable","message":"busy","retryAfter":6}}"#,

@@ -99,7 +99,7 @@ fn a_date_counts_from_the_date_of_the_response() {
 }
 
 #[test]
-fn the_first_header_that_can_be_read_counts_and_then_the_error() {
+fn the_first_readable_header_counts_and_otherwise_the_member() {
     let error = r#"{"error":{"code":"rate_limit_exceeded","message":"slow","retryAfter":1.5}}"#;
     assert_eq!(asked(&[], error), seconds(1.5));
     assert_eq!(asked(&[("retry-after", "7")], error), seconds(7.0));
@@ -120,7 +120,7 @@ fn the_first_header_that_can_be_read_counts_and_then_the_error() {
 }
 
 #[test]
-fn a_longer_wait_than_allowed_fails_at_once_and_is_named() {
+fn a_longer_wait_than_allowed_fails_at_once() {
     let sandbox = GetSandbox::new(SandboxId::new("sb_1").unwrap());
     let decide = |value: &str| {
         let error = ApiError::new(&head(&[("retry-after", value)]), b"");
@@ -134,7 +134,7 @@ fn a_longer_wait_than_allowed_fails_at_once_and_is_named() {
     };
     assert_eq!(decide("1.5"), Decision::Retry(Duration::from_millis(1500)));
     let Decision::GiveUp(why) = decide("60.5") else {
-        panic!("it waits")
+        panic!("the request is retried")
     };
     assert_eq!(
         why.to_string(),
@@ -187,7 +187,7 @@ fn an_error_has_the_rate_limit() {
 }
 
 #[test]
-fn an_error_with_retry_after_is_no_used_up_quota() {
+fn a_429_with_retry_after_does_not_mean_a_used_up_quota() {
     for (headers, improves) in [
         (&[("x-ratelimit-limit", "0")][..], false),
         (&[("x-ratelimit-limit", "0"), ("retry-after", "3")], true),

@@ -15,7 +15,7 @@ use twentyfirst_protocol::{CallOptions, Operation, SandboxId, Session, ThreadId}
 
 use crate::support::recording;
 
-/// Runs it with a relay that grants everything. Returns the requests and the result.
+/// Starts a run of the session at a relay that accepts every request. Returns the requests and the result.
 fn run(session: &Session, messages: impl Into<Messages>) -> (Vec<String>, Started) {
     let now = Now {
         mono: Instant::now(),
@@ -125,8 +125,8 @@ fn a_session_hydrates_the_stored_messages() {
         .hydrate()
         .unwrap();
     let read = |name| {
-        let answer = recording(name).response;
-        hydrate.decode(&answer.head(), &answer.body()).unwrap()
+        let response = recording(name).response;
+        hydrate.decode(&response.head(), &response.body()).unwrap()
     };
     let thread = read("threads.get: after two turns");
     assert!(!thread.is_streaming());
@@ -224,7 +224,7 @@ proptest! {
         session.thread_id = thread.map(|id| ThreadId::new(id).unwrap());
         let json = serde_json::to_string(&session).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Session>(&json).unwrap(), &session);
-        // An empty column of a table comes as null, and a table may have more columns.
+        // An empty column of a table is `null`, and a table may have more columns.
         let row = serde_json::json!({
             "agent": session.agent, "sandboxId": session.sandbox_id, "threadId": session.thread_id, "createdAt": 1
         });

@@ -244,7 +244,7 @@ fn a_run_in_the_background_has_started_whatever_the_response_omits() {
     for body in [
         r#"{}"#,
         r#"{"threadId":null,"sandboxId":7,"status":null}"#,
-        // It breaks off, even within an id.
+        // The body breaks off, even within an id.
         "",
         r#"{"threadId":"th_12"#,
     ] {

@@ -1,4 +1,4 @@
-//! Memory limits are real: for any input, a process grows by little more than they say.
+//! Memory limits hold: for any input, a process grows by little more than its limit.
 //!
 //! Each attack runs in a process of its own, which measures its resident memory. Its allocator (that of `allocation-counter`)
 //! copies every buffer that grows, like the worst of allocators, so that the old and the new one exist together for a moment.
@@ -33,8 +33,8 @@ fn run_each(test: &str, names: impl IntoIterator<Item = &'static str>) {
                 .env("ATTACK", name)
                 .output()
                 .unwrap();
-            let said = String::from_utf8_lossy(&output.stdout);
-            for line in said.lines().filter(|line| line.contains("MiB")) {
+            let printed = String::from_utf8_lossy(&output.stdout);
+            for line in printed.lines().filter(|line| line.contains("MiB")) {
                 println!("{line}");
             }
             if !output.status.success() {
@@ -42,7 +42,7 @@ fn run_each(test: &str, names: impl IntoIterator<Item = &'static str>) {
                 failed
                     .lock()
                     .unwrap()
-                    .push(format!("{name}:\n{said}{errors}"));
+                    .push(format!("{name}:\n{printed}{errors}"));
             }
         }
     };

@@ -59,7 +59,7 @@ fn attacks() -> [Attack; 6] {
                 decoder.push(piece);
                 while decoder.next_event().is_some() {}
             });
-            let most = 4 * limits().line + 2 * limits().event + BESIDE;
+            let most = 6 * limits().line + BESIDE;
             check(name, most, growth.peak(), "");
         }),
         ("data that become chunks", |name| {
@@ -69,8 +69,8 @@ fn attacks() -> [Attack; 6] {
                 decoder.push(piece);
                 while decoder.next_chunk().is_some() {}
             });
-            // The unescaped delta beside it.
-            let most = 4 * limits().line + 3 * limits().event + BESIDE;
+            // As above, and the delta without its escapes.
+            let most = 6 * limits().line + limits().event + BESIDE;
             check(name, most, growth.peak(), "");
         }),
     ]

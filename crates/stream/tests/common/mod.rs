@@ -19,7 +19,7 @@ pub(crate) enum Event {
     Fail(&'static str),
 }
 
-/// A body that performs its steps in order, then ends.
+/// A body that plays its events in order, then ends.
 #[derive(Debug)]
 pub(crate) struct Script {
     events: VecDeque<Event>,
@@ -76,7 +76,7 @@ impl Drop for Script {
     }
 }
 
-/// Polls until the future is ready. Correct here because every future is ready on the next poll.
+/// Polls until the future is ready. It needs no wake-up, because a [`Script`] is never pending twice for the same event.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

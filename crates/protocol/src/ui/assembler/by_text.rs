@@ -5,9 +5,11 @@ use crate::ui::held::{allocation, entry, first_node};
 
 /// A map whose keys are strings of chunks, well-formed or not.
 ///
-/// A tree grows node by node. A hash map that doubles would need both tables for a moment, and be half empty afterwards.
+/// The maps are trees because a tree grows node by node. A hash map that doubles has two tables for a moment, and is half empty
+/// afterwards, which would count against the memory limit.
 #[derive(Clone, Debug)]
 pub(super) struct ByText<T> {
+    // Two maps, so that a well-formed key is found without being converted.
     well_formed: BTreeMap<Box<str>, T>,
     ill_formed: BTreeMap<Box<[u16]>, T>,
     /// The memory of the keys in bytes.
@@ -59,7 +61,7 @@ impl<T> ByText<T> {
             None => self.ill_formed.remove(&*key.to_code_units()),
         }?;
         self.keys -= key_size(key);
-        // An empty map may keep its first node, which does not count.
+        // An empty map may keep a node, which `held` does not count, so replace the map.
         if self.well_formed.is_empty() {
             self.well_formed = BTreeMap::new();
         }
@@ -94,7 +96,7 @@ impl<T> ByText<T> {
         self.well_formed.len() + self.ill_formed.len()
     }
 
-    /// Returns the memory of the map in bytes, without what its values own.
+    /// Returns the memory of the map in bytes, without the memory that its values own.
     pub(super) fn held(&self) -> usize {
         let first = |is_empty: bool| match is_empty {
             true => 0,
@@ -104,7 +106,7 @@ impl<T> ByText<T> {
         entries + self.keys + first(self.well_formed.is_empty()) + first(self.ill_formed.is_empty())
     }
 
-    /// Returns the additional memory for another key, at most.
+    /// Returns an upper bound for the additional memory of another key.
     pub(super) fn growth(&self, key: &Text<'_>) -> usize {
         let is_empty = match key.is_well_formed() {
             true => self.well_formed.is_empty(),
@@ -122,6 +124,7 @@ impl<T> ByText<T> {
 
 impl<T: Default> ByText<T> {
     pub(super) fn entry(&mut self, key: &Text<'_>) -> &mut T {
+        // Searched twice, because the map's own `entry` does not report whether the key is new.
         if self.get(key).is_none() {
             self.keys += key_size(key);
         }

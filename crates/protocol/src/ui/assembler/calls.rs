@@ -12,8 +12,8 @@ use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 
 /// The tool calls whose input is streaming or has streamed, each with the text of its input.
 ///
-/// A part shows the text and the value read from it, but only when the message is looked at: rewriting both for every delta would
-/// take time quadratic in the size of the input.
+/// A part shows the text and the value read from it. Both are written into the part only when the message is looked at. Writing
+/// them for every delta would take time quadratic in the size of the input.
 ///
 /// ```text
 ///          show, append_fresh            settle (the message is looked at)
@@ -26,7 +26,7 @@ use crate::ui::{Part, PartialJson, RawJson, Text, ToolPart, ToolState};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
     calls: ByText<Box<Call>>,
-    /// The parts that may not show all of the input of their call yet.
+    /// The parts that may not show the whole input of their call yet.
     stale: Vec<usize>,
     /// The parts that no longer show the input of their call, and keep what they showed last.
     released: Vec<usize>,
@@ -38,7 +38,7 @@ pub(super) struct Calls {
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) dynamic: bool,
-    /// Whether it was opened by a delta, so that the tool's name is unknown.
+    /// Whether the tool's name is unknown, because a delta has opened the call.
     pub(super) nameless: bool,
     names: Arc<Names>,
     encoding: Option<InputEncoding>,
@@ -46,13 +46,13 @@ pub(super) struct Call {
     half: Half,
     /// The part that shows the current input.
     shown: Option<Shown>,
-    /// Whether that part does not show everything yet.
+    /// Whether that part does not show the whole input yet.
     stale: bool,
-    /// Whether the part is in the list of possibly stale ones.
+    /// Whether [`Calls::stale`] has a part of this call.
     listed: bool,
 }
 
-/// The names that a call's start brings and each delta needs again.
+/// The names in the start of a call. Each delta may need them again, for a part in a later step.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     pub(super) tool_name: Text<'static>,
@@ -63,7 +63,7 @@ pub(super) struct Names {
 #[derive(Clone, Copy, Debug)]
 struct Shown {
     part: usize,
-    /// Whether the part also has the text.
+    /// Whether the part also shows the text.
     raw: bool,
     /// Whether the last change of the part was a delta.
     fresh: bool,
@@ -72,9 +72,9 @@ struct Shown {
 /// The growth of a call for a delta.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
-    /// The capacity that its text needs.
+    /// The capacity that the text of the input needs.
     capacity: usize,
-    /// The additional memory of the text and of everything that follows from it, at most.
+    /// An upper bound for the additional memory of the text, and of the part that shows it.
     pub(super) more: usize,
 }
 
@@ -120,15 +120,15 @@ impl Call {
         self.encoding
     }
 
-    /// Returns the growth for a delta, if there is `room` for it and for everything that follows from it.
+    /// Returns the growth for a delta; `None` if there is no `room` for it.
     pub(super) fn growth(&self, delta: &Text<'_>, room: usize) -> Option<Growth> {
-        // A waiting half of a character becomes whole, and is counted as shown.
+        // U+FFFD may be needed twice: for a half that stays alone, and for one that waits at the end.
         let added = delta.stored_len() + 2 * "\u{fffd}".len();
         let text = self.input.text().len() + added;
         let scratch = self.half.scratch(delta);
         let mut more = scratch + self.input.growth(added, added);
         if more > room {
-            // Few deltas consist of brackets alone, so the estimate without counting them is tried first.
+            // The first estimate took every byte for a bracket, which is cheap and nearly always fits. Now count them.
             more = scratch + self.input.growth(added, brackets(delta));
         }
         let mut capacity = self.input.capacity();
@@ -144,7 +144,7 @@ impl Call {
         self.input.push(&piece, capacity);
     }
 
-    /// Reads the whole text, and the value in it.
+    /// Returns the text to show, and the value read from it.
     fn read(&self) -> (String, Option<RawJson<'static>>) {
         if self.half.is_waiting() {
             return self.input.with("\u{fffd}").into_shown();
@@ -163,10 +163,10 @@ impl Call {
         Self::EMPTY_SIZE + self.names.size() + self.input.held() + shown
     }
 
-    /// The memory of an empty call, with its places in lists of calls.
+    /// The memory of an empty call, with its entries in the lists of parts.
     const EMPTY_SIZE: usize = allocation(size_of::<Self>()) + 6 * size_of::<usize>();
 
-    /// Returns the memory of the input in a part that shows it: the text, the value, and the work of reading it.
+    /// Returns the memory of the input in a part that shows it: the text, the value, and the temporary memory to read it.
     pub(super) fn shown_size(&self) -> usize {
         let text = self.input.text().len();
         allocation(text + "\u{fffd}".len())
@@ -190,7 +190,7 @@ impl Call {
         let Some(Part::Tool(part)) = parts.get_mut(shown.part) else {
             return;
         };
-        // Drop what was shown before anything new is allocated: both together could exceed the limit.
+        // Drop the old input before the new one is allocated: both together could exceed the limit.
         part.input = None;
         if shown.raw {
             part.raw_input = None;
@@ -225,6 +225,7 @@ impl Calls {
                 call.append(text, text.stored_len());
             }
             calls.size += call.size();
+            // If an id repeats, its last part is the one that continues.
             if let Some(old) = calls.calls.insert(&part.tool_call_id, Box::new(call)) {
                 calls.size -= old.size();
             }
@@ -241,13 +242,13 @@ impl Calls {
         self.size + self.calls.held()
     }
 
-    /// Returns the additional memory for another call with these names, at most.
+    /// Returns an upper bound for the additional memory of another call. `names` is the memory of its names.
     pub(super) fn call_growth(&self, tool_call_id: &Text<'_>, names: usize) -> usize {
         let names_size = allocation(size_of::<Names>() + 2 * size_of::<usize>()) + names;
         self.calls.growth(tool_call_id) + Call::EMPTY_SIZE + names_size + Input::EMPTY_SIZE
     }
 
-    /// Returns the growth of a call for a delta, if there is `room` for it and for everything that follows from it.
+    /// Returns the growth of a call for a delta; `None` if there is no `room` for it.
     pub(super) fn growth(
         &self,
         tool_call_id: &Text<'_>,
@@ -257,7 +258,7 @@ impl Calls {
         self.calls.get(tool_call_id)?.growth(delta, room)
     }
 
-    /// Marks the tool's name as known. Returns whether it was unknown before.
+    /// Marks the tool's name as known. If it was unknown before, also records whether the tool is dynamic, and returns `true`.
     pub(super) fn named(&mut self, tool_call_id: &Text<'_>, dynamic: bool) -> bool {
         let Some(call) = self.calls.get_mut(tool_call_id) else {
             return false;
@@ -266,19 +267,21 @@ impl Calls {
         mem::take(&mut call.nameless)
     }
 
-    /// Begins the input of a call with an empty text.
+    /// Begins the input of a call, with an empty text. A part that showed an earlier input of the call keeps it.
     pub(super) fn start(&mut self, tool_call_id: &Text<'_>, mut call: Call, parts: &mut [Part]) {
+        // A part of the old call may still be listed. The list finds calls by their id, so it must not get another entry.
         call.listed = self.get(tool_call_id).is_some_and(|old| old.listed);
         self.size += call.size();
         if let Some(mut old) = self.calls.insert(tool_call_id, Box::new(call)) {
             self.size -= old.size();
+            // The old input is dropped with the old call, so its part has to show all of it now.
             old.settle(parts);
             self.released.extend(old.shown.map(|shown| shown.part));
         }
     }
 
-    /// Appends to the input of a call, if there is `room`, and if a part from `step_start` on already shows everything else that
-    /// a delta says. Returns that part.
+    /// Appends to the input of a call if nothing but the input changes: a part from `step_start` on shows it, and the last change
+    /// of that part was a delta, too. Returns that part; `None` otherwise, or if there is no `room`.
     pub(super) fn append_fresh(
         &mut self,
         tool_call_id: &Text<'_>,
@@ -288,6 +291,7 @@ impl Calls {
     ) -> Option<usize> {
         let call = self.calls.get_mut(tool_call_id)?;
         let shown = call.shown.filter(|shown| shown.raw && shown.fresh)?;
+        // A delta in a later step creates a part there, so the part of the earlier step must not change.
         if shown.part < step_start {
             return None;
         }
@@ -302,7 +306,8 @@ impl Calls {
         Some(shown.part)
     }
 
-    /// Appends to the input of a call with a growth found before. If another part shows the input, that part keeps the old state.
+    /// Appends to the input of a call, with the [`growth`](Self::growth) for this delta. If another part than `part` shows the
+    /// input, that part keeps the input as it was.
     pub(super) fn append(
         &mut self,
         tool_call_id: &Text<'_>,
@@ -318,6 +323,7 @@ impl Calls {
                 .map(|shown| shown.part)
                 .filter(|&shown| Some(shown) != part);
             if released.is_some() {
+                // That part shows the input up to here, without this delta.
                 call.settle(parts);
                 call.shown = None;
             }
@@ -326,7 +332,7 @@ impl Calls {
         self.released.extend(released);
     }
 
-    /// Makes this part show the input of the call, until another change.
+    /// Makes this part show the input of the call. `raw` says whether it also shows the text.
     pub(super) fn show(&mut self, tool_call_id: &Text<'_>, part: usize, raw: bool) {
         let mut listed = true;
         self.change(tool_call_id, |call| {
@@ -348,12 +354,13 @@ impl Calls {
         self.change(tool_call_id, |call| {
             if let Some(shown) = call.shown.as_mut().filter(|shown| shown.part == part) {
                 shown.raw &= raw;
+                // The next delta has to restore more than the input, so `append_fresh` must not take it.
                 shown.fresh = false;
             }
         });
     }
 
-    /// Records that the part has an input of its own.
+    /// Records that the part no longer shows the input of the call.
     pub(super) fn hide(&mut self, tool_call_id: &Text<'_>, part: usize) {
         self.change(tool_call_id, |call| {
             call.shown = call.shown.filter(|shown| shown.part != part);
@@ -378,6 +385,7 @@ impl Calls {
 
     /// Forgets all calls. Their parts keep what they showed last.
     pub(super) fn clear(&mut self, parts: &mut [Part]) {
+        // First, because the inputs are dropped with the calls.
         self.settle(parts);
         let calls = mem::take(self).calls;
         let shown = calls.into_values().filter_map(|call| call.shown);
@@ -392,6 +400,7 @@ impl Calls {
     /// Writes every input into the part that shows it.
     pub(super) fn settle(&mut self, parts: &mut [Part]) {
         for at in mem::take(&mut self.stale) {
+            // Meanwhile another part may show the input. The call knows which, and the listed part still has the call's id.
             if let Some(Part::Tool(part)) = parts.get(at)
                 && let Some(call) = self.calls.get_mut(&part.tool_call_id)
             {

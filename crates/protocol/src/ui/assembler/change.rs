@@ -5,14 +5,15 @@ use crate::ui::chunk::Data;
 
 /// The change of a message by a chunk, so that callers need not compare messages.
 ///
-/// Parts are identified by their index in [`UiMessage::parts`](crate::ui::UiMessage::parts). All other parts are unchanged.
+/// Parts are identified by their index in [`UiMessage::parts`](crate::ui::UiMessage::parts). Parts that a change does not name are
+/// unchanged.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-// Deliberately exhaustive: a mirror of the message must apply all fields of its variants.
+// Deliberately exhaustive: each variant, because a mirror of the message must apply all its fields.
 pub enum Change<'a> {
     /// No visible change.
     Nothing,
-    /// A change of the message's id or metadata, or of everything, because another message has begun. Read the whole message.
+    /// The message's id or metadata has changed, or everything, or more than one part. Read the whole message.
     Message,
     /// New parts at the end.
     Added {
@@ -36,7 +37,7 @@ pub enum Change<'a> {
         /// The number of remaining parts.
         left: usize,
     },
-    /// Data that does not enter the message, and is only seen here.
+    /// Data that does not enter the message. Only this value shows it.
     Transient(&'a Data<'a>),
     /// The error of a failed run. The message is unchanged, and more chunks may follow.
     Failed(&'a Text<'a>),

@@ -3,12 +3,12 @@ use std::fmt;
 use crate::error::shown;
 use crate::ui::{Assembler, Text};
 
-/// The error of a chunk that could not be applied. The message is unchanged.
+/// A chunk could not be applied. The message is unchanged.
 ///
-/// The texts of the first three are those of the AI SDK's `UIMessageStreamError`.
+/// The first three errors have the texts of the AI SDK's `UIMessageStreamError`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: tests construct its variants with all fields, to compare them with an error.
+// Deliberately exhaustive: each variant, because tests construct it with all its fields, to compare it with an error.
 pub enum AssembleError {
     /// A delta or an end for a part that was not started, or has ended.
     NotStarted {
@@ -83,7 +83,7 @@ impl fmt::Display for AssembleError {
 
 impl std::error::Error for AssembleError {}
 
-/// The beginning of an id.
+/// Prints the beginning of an id, safe to show.
 struct Shortened<'a>(&'a Text<'static>);
 
 impl fmt::Display for Shortened<'_> {

@@ -4,12 +4,13 @@ use super::by_text::ByText;
 use crate::ui::held::{entry, first_node};
 use crate::ui::{DataPart, Part, Text, ToolPart};
 
-/// An index of the parts of a message, which saves a walk through the message for each chunk.
+/// An index of the parts of a message. Without it, each chunk would need a search through the whole message.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    /// The first part of the current step. Earlier parts belong to earlier steps.
+    /// The index of the first part of the current step. Earlier parts belong to earlier steps.
     step_start: usize,
     tools: ByText<CallParts>,
+    /// The parts of each approval, in order: a response changes the first one.
     approvals: ByText<BTreeSet<usize>>,
     /// The number of parts with an approval.
     approval_parts: usize,
@@ -19,10 +20,10 @@ pub(super) struct Index {
 
 /// The parts of a call that chunks can still refer to.
 ///
-/// The beginning of a step does not change these: the index of a part says which step it is in.
+/// They stay the same when a step begins: comparing a part's index with `step_start` shows whether the part is in the current step.
 #[derive(Clone, Copy, Debug, Default)]
 struct CallParts {
-    /// The last part of all.
+    /// The call's last part.
     last: usize,
     /// The first part that is not dynamic, in the step of the last part.
     fixed: Option<usize>,
@@ -58,20 +59,20 @@ impl Index {
             + self.data.held()
     }
 
-    /// Returns the additional memory for another call, at most.
+    /// Returns an upper bound for the additional memory of another call.
     pub(super) fn call_growth(&self, tool_call_id: &Text<'_>) -> usize {
         self.tools.growth(tool_call_id)
     }
 
-    /// Returns the additional memory for another approval, at most.
+    /// Returns an upper bound for the additional memory of another approval.
     pub(super) fn approval_growth(&self, approval_id: &Text<'_>) -> usize {
         let set = first_node(size_of::<usize>()) + entry(size_of::<usize>());
         self.approvals.growth(approval_id) + set
     }
 
-    /// Returns the additional memory for other data, at most.
+    /// Returns an upper bound for the additional memory of other data.
     pub(super) fn data_growth(&self, name: &Text<'_>, id: &Text<'_>) -> usize {
-        // The key, and the strings that it is made of.
+        // For the key, and for the strings from which it is built.
         5 * self.data.growth(name) + 5 * self.data.growth(id)
     }
 
@@ -92,6 +93,7 @@ impl Index {
                 let step_start = self.step_start;
                 let is_new = self.tools.get(&part.tool_call_id).is_none();
                 let parts = self.tools.entry(&part.tool_call_id);
+                // With the first part of the call in a step, its parts of earlier steps can only be found as `before`.
                 if is_new || parts.last < step_start {
                     *parts = CallParts {
                         before: (!is_new).then_some(parts.last),
@@ -111,6 +113,7 @@ impl Index {
                 name, id: Some(id), ..
             }) => {
                 let key = data_key(name, id);
+                // Only a message that is continued can have two such parts. As in the AI SDK, the first one is replaced.
                 if self.data.get(&key).is_none() {
                     self.data.insert(&key, at);
                 }
@@ -124,6 +127,7 @@ impl Index {
         match part {
             Part::Tool(part) => {
                 let id = &part.tool_call_id;
+                // The first of several removed parts of a call restores its state before the step; then `last` is below `at`.
                 if let Some(parts) = self.tools.get_mut(id).filter(|parts| parts.last >= at) {
                     match parts.before {
                         Some(last) => {
@@ -171,7 +175,7 @@ impl Index {
         }
     }
 
-    /// Returns the part of a call in the current step that is dynamic, or that is not.
+    /// Returns the first part of a call in the current step that is dynamic, or the first that is not.
     pub(super) fn tool_in_step(&self, tool_call_id: &Text<'_>, dynamic: bool) -> Option<usize> {
         let parts = self.in_step(tool_call_id)?;
         if dynamic { parts.dynamic } else { parts.fixed }
@@ -182,13 +186,13 @@ impl Index {
         self.in_step(tool_call_id)?.first_in_step()
     }
 
-    /// Returns the part of a call: the first one in the current step, or else the last one before it.
+    /// Returns the part of a call that results refer to: the first one in the current step, or else the last one before it.
     pub(super) fn tool(&self, tool_call_id: &Text<'_>) -> Option<usize> {
         self.any_tool_in_step(tool_call_id)
             .or_else(|| Some(self.tools.get(tool_call_id)?.last))
     }
 
-    /// Records that a part of the current step changes between dynamic and not.
+    /// Records that a part of the current step has become dynamic, or is no longer dynamic.
     pub(super) fn kind_changed(&mut self, at: usize, part: &ToolPart) {
         let Some(parts) = self.tools.get_mut(&part.tool_call_id) else {
             return;
@@ -221,7 +225,7 @@ impl Index {
     }
 }
 
-/// Combines a name and an id to a string that no other pair has.
+/// Combines a name and an id into a key. The length of the name comes first, so that no other pair has the same key.
 fn data_key(name: &Text<'_>, id: &Text<'_>) -> Text<'static> {
     if let (Some(name), Some(id)) = (name.as_str(), id.as_str()) {
         return format!("{} {name}{id}", name.encode_utf16().count()).into();

@@ -13,13 +13,13 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// The memory of an empty input: room for the first open containers.
+    /// An upper bound for the memory of an empty input: room for the first open containers.
     pub(super) const EMPTY_SIZE: usize = 256;
 
-    /// The bytes for each open container while a value is read, at most.
+    /// An upper bound for the bytes that each open container takes while a value is read.
     pub(super) const SCRATCH: usize = 16;
 
-    /// Appends a piece. `capacity` is the capacity of the text for it.
+    /// Appends a piece. `capacity` is the capacity that the text gets.
     pub(super) fn push(&mut self, piece: &str, capacity: usize) {
         match self {
             Self::Json(json) => {
@@ -34,7 +34,7 @@ impl Input {
         }
     }
 
-    /// Returns a copy with another piece, for texts that are only looked at.
+    /// Returns a copy with another piece appended, to look at.
     pub(super) fn with(&self, piece: &str) -> Self {
         let capacity = self.text().len() + piece.len();
         match self {
@@ -78,14 +78,15 @@ impl Input {
         }
     }
 
-    /// Returns the growth by so many bytes with so many brackets among them, at most, without the buffer of the text: for the
-    /// part that shows it and for the open containers.
+    /// Returns an upper bound for the additional memory when `added` bytes arrive, with this many opening brackets among them. It
+    /// covers the part that shows the input and the open containers, but not the buffer of the text.
     pub(super) fn growth(&self, added: usize, brackets: usize) -> usize {
         match self {
             Self::Json(json) => {
-                // The first byte that is not JSON makes another reader count everything that is open.
+                // The first byte that is not JSON adds a second reader, which has its own list of open containers.
                 2 * added + 2 * Self::SCRATCH * brackets + 4 * json.depth() + Self::EMPTY_SIZE
             }
+            // The text in the part, and the same text as a JSON string, in which each byte may become an escape of six.
             Self::Text { .. } => 7 * added,
         }
     }
@@ -109,7 +110,7 @@ impl Input {
     }
 }
 
-/// Counts the containers that a piece of JSON may open.
+/// Returns an upper bound for the number of containers that a piece of JSON opens.
 pub(super) fn brackets(piece: &Text<'_>) -> usize {
     match piece.as_str() {
         Some(piece) => memchr::memchr2_iter(b'[', b'{', piece.as_bytes()).count(),
@@ -117,7 +118,7 @@ pub(super) fn brackets(piece: &Text<'_>) -> usize {
     }
 }
 
-/// Returns the length of a text within a JSON string.
+/// Returns the length of a text as the content of a JSON string.
 fn escaped_size(text: &str) -> usize {
     let sizes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,

@@ -14,12 +14,12 @@ use crate::ui::{
     SourceUrlPart, SteeringMessagePart, StepStartPart, Text, UiMessage,
 };
 
-/// Assembles chunks to the message that they describe.
+/// Assembles chunks into the message that they describe.
 ///
 /// The message is the one that `useChat` and `readUIMessageStream` of the AI SDK 7.0.173 show after the same chunks.
-/// [`apply`](Self::apply) adds a chunk and returns what it has changed; [`message`](Self::message) returns the message at any
-/// time. The work is proportional to the size of the chunks: the input of a tool is parsed as it arrives, and written into the
-/// message only when the message is looked at.
+/// [`apply`](Self::apply) applies a chunk and returns the change; [`message`](Self::message) returns the message at any time. The
+/// work is proportional to the size of the chunks: the input of a tool is parsed as it arrives, and written into the message only
+/// when the message is looked at.
 ///
 /// ```text
 ///  apply(chunk) ─┬─ text, reasoning ──────► texts, reasonings: the open parts by id ────────────────► message
@@ -31,9 +31,9 @@ use crate::ui::{
 ///
 /// # Errors and recovery
 ///
-/// A chunk that does not fit the message is an [`AssembleError`] and leaves the message unchanged. The AI SDK stops there;
-/// callers may continue. With [`lenient`](Self::lenient), a delta for a part that was never started opens that part, so that a
-/// stream joined in the middle can be shown.
+/// A chunk that does not fit the message is an [`AssembleError`] and leaves the message unchanged. The AI SDK stops there; you may
+/// continue. With [`lenient`](Self::lenient), a delta for a part that was never started opens that part, so that a stream can be
+/// shown that was joined in the middle.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Assembler, Change, Chunk};
@@ -58,13 +58,17 @@ use crate::ui::{
 pub struct Assembler {
     pub(super) message: UiMessage,
     pub(super) metadata: Metadata,
+    /// Whether `metadata` has changed since it was last written into the message.
     pub(super) metadata_is_stale: bool,
     pub(super) index: Index,
+    /// The text parts that have not ended.
     pub(super) texts: ByText<Active>,
+    /// The reasoning parts that have not ended.
     pub(super) reasonings: ByText<Active>,
     pub(super) calls: Calls,
-    /// The steps that have begun. As in the AI SDK, they become visible with the next visible change.
+    /// The number of steps that have begun but have no part yet. As in the AI SDK, the next visible change makes them visible.
     pub(super) pending_steps: usize,
+    /// Whether there has been a visible change.
     pub(super) shown: bool,
     pub(super) lenient: bool,
     pub(super) limit: usize,
@@ -90,9 +94,10 @@ impl Assembler {
         Self::with_message(UiMessage::new(Role::Assistant, Vec::new()).with_id(""))
     }
 
-    /// Creates an assembler that continues an assistant message, as when a run is resumed.
+    /// Creates an assembler that continues an assistant message, for example after a run was resumed.
     ///
-    /// After a message of another role a new one begins, with the id of that message until the stream sets another.
+    /// A message of another role is not continued. The new assistant message then has the id of that message, until the stream
+    /// sets another.
     #[must_use]
     pub fn continuing(mut message: UiMessage) -> Self {
         if message.role != Role::Assistant {
@@ -105,11 +110,16 @@ impl Assembler {
     /// Sets the memory limit in bytes. A chunk that would exceed it is an [`AssembleError::TooLarge`] and is dropped as a whole.
     /// Default: [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT).
     ///
-    /// All allocations count: the message with its parts, the index of the parts, texts that have not ended with their spare
-    /// capacity, the inputs of tools both as they arrive and as the message shows them, and metadata both as they are merged and
-    /// as they are shown. Temporary memory counts too, in particular the old buffer while a text moves to a larger one: the
-    /// largest text is about half the limit, the largest input of a tool about a fifth. Allocators add their own overhead, up to
-    /// a quarter of the limit.
+    /// All allocations count:
+    ///
+    /// - the message with its parts, and the index of the parts
+    /// - the spare capacity of texts that have not ended
+    /// - the inputs of tools twice: as they arrive, and as the message shows them
+    /// - metadata twice: in the form for merging, and as the message shows it
+    /// - temporary memory, in particular the old buffer while a text moves to a larger one
+    ///
+    /// So the largest text is about half the limit, and the largest input of a tool about a fifth. Allocators add their own
+    /// overhead, up to a quarter of the limit.
     ///
     /// Memory of the caller does not count: chunks, and clones of the assembler or of the message. A message to
     /// [continue](Self::continuing) counts, but is never refused.
@@ -119,13 +129,16 @@ impl Assembler {
         self
     }
 
-    /// Sets the memory limit from now on, as [`with_limit`](Self::with_limit) does. Anything already held is kept.
+    /// Changes the memory limit from now on; see [`with_limit`](Self::with_limit). The message so far is kept, even if it exceeds
+    /// the new limit.
     pub fn set_limit(&mut self, bytes: usize) {
         self.limit = bytes;
     }
 
-    /// Sets whether a delta for a part that was never started opens that part, instead of being an error. The tool of a call
-    /// opened this way has no name until a chunk brings it. Default: false, as in the AI SDK.
+    /// Sets whether a delta for a part that was never started opens that part. Otherwise it is an error. Default: false, as in the
+    /// AI SDK.
+    ///
+    /// The tool of a call that is opened this way has an empty name until a chunk brings the name.
     #[must_use]
     pub fn lenient(mut self, lenient: bool) -> Self {
         self.lenient = lenient;
@@ -240,13 +253,14 @@ impl Assembler {
             Chunk::Finish(chunk) => self.merge_metadata(chunk.message_metadata.as_ref()),
             Chunk::MessageMetadata(chunk) => self.merge_metadata(chunk.message_metadata.as_ref()),
             Chunk::Error(chunk) => Ok(Change::Failed(&chunk.error_text)),
+            // As in the AI SDK, `finish-step` closes no part.
             Chunk::FinishStep | Chunk::Abort(_) | Chunk::Unknown(_) => Ok(Change::Nothing),
         }
     }
 
     /// Returns the message so far.
     ///
-    /// Tool inputs and metadata that arrived since the last look are written into it now, in time proportional to their size.
+    /// Tool inputs and metadata that have changed since the last call are written into it now, in time proportional to their size.
     pub fn message(&mut self) -> &UiMessage {
         self.calls.settle(&mut self.message.parts);
         if mem::take(&mut self.metadata_is_stale) {
@@ -268,7 +282,7 @@ impl Assembler {
         self.message.parts.iter().filter(is_step).count() + self.pending_steps
     }
 
-    /// Returns the message.
+    /// Returns the message so far, and drops the assembler.
     #[must_use]
     pub fn into_message(mut self) -> UiMessage {
         self.message();
@@ -313,6 +327,7 @@ impl Assembler {
         }
         let first = self.message.parts.len();
         let steps = mem::take(&mut self.pending_steps);
+        // `fits_parts` has reserved this already. Only a clone, which has no spare capacity, allocates here.
         self.message.parts.reserve_exact(steps);
         self.sizes.reserve_exact(steps);
         for _ in 0..steps {
@@ -343,19 +358,21 @@ impl Assembler {
 
     pub(super) fn changed<'c>(&mut self, part: usize) -> Change<'c> {
         match self.show() {
-            // A new part after new steps is more than a change of one part can say.
+            // New steps at the end and the change of another part: no single change describes both.
             Some(_) => Change::Message,
             None => Change::Changed { part },
         }
     }
 
     fn reset_step<'c>(&mut self) -> Change<'c> {
+        // All of them, also those of earlier steps: as in the AI SDK, a reset forgets every open part and every partial call.
         self.calls.clear(&mut self.message.parts);
         self.resize_released();
         self.texts = ByText::default();
         self.reasonings = ByText::default();
         let left = self.index.step_start();
         if left >= self.message.parts.len() {
+            // The step has no parts yet. Its start stays, even if it is not visible yet.
             return Change::Nothing;
         }
         for (at, part) in self.message.parts.drain(left..).enumerate() {
@@ -372,13 +389,14 @@ impl Assembler {
             .as_ref()
             .filter(|value| !value.is_null());
         let Some(id) = &chunk.message_id else {
+            // Without an id, the message is continued.
             return self.merge_metadata(metadata);
         };
         if self.message.id.as_ref() == Some(id) {
             self.merge_metadata(metadata)?;
         } else {
-            // Drop everything before anything new is allocated: both together could exceed the limit. So the check comes before
-            // that, because an error must leave the message unchanged.
+            // The old message is dropped before anything new is allocated, because both together could exceed the limit. An error
+            // must leave the message unchanged, so check first.
             let metadata_size = metadata.map_or(0, |metadata| 2 * owned_raw(metadata));
             if owned(id) + metadata_size > self.limit {
                 return Err(self.too_large());
@@ -396,6 +414,7 @@ impl Assembler {
         &mut self,
         metadata: Option<&RawJson<'_>>,
     ) -> Result<Change<'c>, AssembleError> {
+        // As in the AI SDK, `null` counts as absent.
         let Some(metadata) = metadata.filter(|metadata| !metadata.is_null()) else {
             return Ok(Change::Nothing);
         };

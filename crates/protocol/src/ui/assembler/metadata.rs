@@ -5,7 +5,7 @@ use crate::ui::chunk::elements;
 use crate::ui::held::{allocation, entry, first_node, owned_raw};
 use crate::ui::{RawJson, Text};
 
-/// The metadata of a message, which merges more without rewriting everything each time.
+/// The metadata of a message, in a form into which more can be merged without rewriting all of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metadata {
     state: State,
@@ -16,7 +16,7 @@ pub(super) struct Metadata {
 enum State {
     #[default]
     Absent,
-    /// Unchanged JSON: nothing has been merged into it.
+    /// The JSON as it arrived: nothing has been merged into it.
     Raw(Box<str>),
     Merged(Object),
 }
@@ -24,7 +24,7 @@ enum State {
 #[derive(Clone, Debug)]
 enum Value {
     Object(Object),
-    /// Any other value, unchanged.
+    /// The JSON of any other value.
     Other(Box<str>),
 }
 
@@ -36,7 +36,7 @@ struct Object {
 
 #[derive(Clone, Debug)]
 struct Member {
-    /// The number of members before it.
+    /// The number of members before it, as members keep their order.
     place: usize,
     value: Value,
 }
@@ -76,13 +76,13 @@ impl Metadata {
         })
     }
 
-    /// Merges like the AI SDK: objects member by member, while any other value is replaced. May allocate `room` more bytes.
+    /// Merges as the AI SDK does: objects member by member; any other value is replaced. May allocate at most `room` more bytes.
     pub(super) fn merge(&mut self, from: &RawJson<'_>, room: Room) -> Result<(), AssembleError> {
         let from = from.get();
         let opened = match &self.state {
             State::Absent => {
                 // The metadata is also shown, so its JSON counts too.
-                room.take(2 * allocation(from.len()))?;
+                room.check(2 * allocation(from.len()))?;
                 *self = Self::of(Some(&RawJson::from_valid(from)));
                 return Ok(());
             }
@@ -90,9 +90,11 @@ impl Metadata {
             State::Merged(_) => None,
         };
         let read = opened.map_or(0, |text| size_read(text));
-        room.take(read + size_read(from) + allocation(from.len()))?;
+        room.check(read + size_read(from) + allocation(from.len()))?;
+        // Read both before anything changes, because an error must leave the metadata unchanged.
         let opened = opened.map(|text| spread(text)).transpose()?;
         let from = spread(from)?;
+        // As in the AI SDK, merging nothing into a string or a number is not an error.
         let merges = from.members.keys().any(|name| !is_skipped(name));
         if merges && matches!(&self.state, State::Raw(text) if !text.starts_with(['{', '['])) {
             return Err(AssembleError::MetadataNotAnObject);
@@ -107,7 +109,7 @@ impl Metadata {
         Ok(())
     }
 
-    /// Returns the memory in bytes, of the form for merging and of the shown form.
+    /// Returns the memory in bytes of both forms: the one for merging, and the JSON in the message.
     pub(super) fn size(&self) -> usize {
         self.size.held + allocation(self.size.json)
     }
@@ -133,7 +135,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    fn take(self, bytes: usize) -> Result<(), AssembleError> {
+    fn check(self, bytes: usize) -> Result<(), AssembleError> {
         if bytes > self.bytes {
             return Err(AssembleError::TooLarge { limit: self.limit });
         }
@@ -156,10 +158,10 @@ impl Value {
 impl Object {
     const MEMBER_SIZE: usize = size_of::<Box<str>>() + size_of::<Member>();
 
-    /// The memory of an object as soon as it has members.
+    /// The memory that the first member adds to an object.
     const FIRST_NODE: usize = first_node(Self::MEMBER_SIZE);
 
-    /// The memory of each member without its name and value, including its place in the list that orders members for writing.
+    /// The memory of each member without its name and value, including its entry in the list that sorts members for writing.
     const MEMBER: usize = entry(Self::MEMBER_SIZE) + size_of::<(usize, usize)>();
 
     fn size(&self) -> Size {
@@ -187,6 +189,7 @@ impl Object {
 
     fn set(&mut self, name: Box<str>, value: Value) {
         let place = self.members.len();
+        // A repeated name has its first place and its last value, as in JavaScript.
         match self.members.get_mut(&name) {
             Some(member) => member.value = value,
             None => {
@@ -202,6 +205,7 @@ impl Object {
                 continue;
             }
             match (self.members.get_mut(&name), value) {
+                // `MAX_DEPTH` limits this recursion, and every other one here.
                 (Some(member), value) => match (&mut member.value, value) {
                     (Value::Object(old), Value::Object(value)) => old.merge(value, size),
                     (old, value) => {
@@ -249,8 +253,9 @@ impl Object {
     }
 }
 
-/// Returns the memory of an object read from this JSON, at most, including the work of merging it.
+/// Returns an upper bound for the memory of an object read from this JSON, including the temporary memory to merge it.
 fn size_read(json: &str) -> usize {
+    // Counts the bytes in strings, too, which only makes the bound larger.
     let count = |byte| memchr::memchr_iter(byte, json.as_bytes()).count();
     let (members, objects) = match json.trim_ascii_start().as_bytes().first() {
         Some(b'{') => (count(b':'), count(b'{')),
@@ -266,11 +271,11 @@ fn size_read(json: &str) -> usize {
     members * member + objects * Object::FIRST_NODE + json.len()
 }
 
-/// The most elements of an array, and code units of a string, that are spread to an object.
+/// The maximum number of elements of an array, or of code units of a string, that are spread into an object.
 const MOST_ELEMENTS: usize = 65_536;
 
-/// Converts a value to an object, like `{...value}` in JavaScript: an array to its elements by index, a string to its UTF-16 code
-/// units.
+/// Converts a value to an object, as `{...value}` does in JavaScript. The members of an array are its elements by index, those of
+/// a string its UTF-16 code units, and any other value has none.
 fn spread(json: &str) -> Result<Object, AssembleError> {
     let mut object = Object::default();
     let mut add = |element: &str| {
@@ -360,7 +365,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Skips a string, or any other value that is not an object.
+    /// Returns the text of a value that is not an object, and moves behind it.
     fn skip_value(&mut self) -> &'a str {
         let start = self.at;
         let mut depth = 0_usize;
@@ -377,6 +382,7 @@ impl<'a> Reader<'a> {
                 }
                 b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => break,
                 _ => {
+                    // A number or a word has no end of its own, so read on to the byte after it.
                     self.at += 1;
                     continue;
                 }
@@ -413,7 +419,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns a name as a JSON string, always with the same escapes.
+/// Returns a name as a JSON string with canonical escapes, so that equal names are equal keys.
 fn canonical(name: &str) -> Box<str> {
     let mut name = Text::from_json_string(name);
     if !name.is_well_formed() {

@@ -1,4 +1,4 @@
-//! Assembles chunks to the message that they describe.
+//! Assembles chunks into the message that they describe.
 
 mod by_text;
 mod calls;

@@ -20,7 +20,7 @@ impl Assembler {
         open
     }
 
-    /// Ends the text and reasoning parts that have not ended, and returns them like [`open_texts`](Self::open_texts), without
+    /// Ends the text and reasoning parts that have not ended. Returns them as [`open_texts`](Self::open_texts) does, but without
     /// copying their ids.
     pub(crate) fn end_open_texts(&mut self) -> Vec<(usize, Kind, Text<'static>)> {
         let texts = mem::take(&mut self.texts).into_entries();

@@ -5,11 +5,11 @@ use crate::ui::held::{Held, allocation};
 
 /// The memory of an assembler, and its limit.
 impl Assembler {
-    /// Returns the memory of the assembler now, in bytes, including that of the next look at the message. The
-    /// [limit](Self::with_limit) applies to it. Takes constant time.
+    /// Returns the memory of the assembler in bytes, to which the [limit](Self::with_limit) applies. It includes the memory that
+    /// the next call of [`message`](Self::message) will take. Takes constant time.
     #[must_use]
     pub fn size(&self) -> usize {
-        // A clone has no capacity yet for the steps that are not visible.
+        // A clone has no spare capacity, so it has none yet for the steps that are not visible.
         let needed = self.message.parts.len() + self.pending_steps;
         let parts = self.message.parts.capacity().max(needed);
         let sizes = self.sizes.capacity().max(needed);
@@ -41,8 +41,8 @@ impl Assembler {
         Ok(())
     }
 
-    /// Checks that so many more parts fit after the steps that are not visible yet, with so many more bytes, and reserves the
-    /// capacity for them.
+    /// Checks that this many more parts fit, with this many more bytes, and reserves capacity for the parts. It also reserves
+    /// capacity for the steps that are not visible yet, which come before them.
     pub(super) fn fits_parts(&mut self, parts: usize, more: usize) -> Result<(), AssembleError> {
         self.fits(more)?;
         let length = self.message.parts.len();
@@ -50,7 +50,7 @@ impl Assembler {
         let capacity = self.message.parts.capacity().min(self.sizes.capacity());
         if needed > capacity {
             let room = self.room() - more;
-            // A step and its text, which is all that most messages have.
+            // Most messages are one step with one text, so begin with room for both.
             let needed = needed.max(2);
             let capacity = grown(capacity, needed, room, |capacity| {
                 places(capacity, capacity)
@@ -82,9 +82,10 @@ fn places(parts: usize, sizes: usize) -> usize {
     allocation(parts * size_of::<Part>()) + allocation(sizes * size_of::<usize>())
 }
 
-/// Returns the capacity to which a buffer grows so that at least so many elements fit: double, or less if there is no `room` for
-/// that. While it grows, the old buffer exists beside the new one. `None` if there is no room for an eighth more, so that
-/// appending in small pieces never takes quadratic time.
+/// Returns the capacity to which a buffer grows so that `needed` elements fit: double or, if there is no `room` for that, an eighth
+/// more. `room` is for the new buffer alone, because the old one still exists while it grows.
+///
+/// Returns `None` if there is no room for an eighth more. Growing by less would make appending in small pieces take quadratic time.
 pub(super) fn grown(
     capacity: usize,
     needed: usize,

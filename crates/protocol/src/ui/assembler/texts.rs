@@ -13,11 +13,11 @@ use crate::ui::{Part, RawJson, ReasoningPart, Text, TextPart, TextState};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Active {
     pub(super) part: usize,
-    /// The waiting half of a character. While it waits, the text shows U+FFFD in its place.
+    /// The first half of a character that waits for the second. Meanwhile the text ends with U+FFFD in its place.
     half: Half,
 }
 
-/// The kinds of parts that are written piece by piece.
+/// The kinds of parts that are written delta by delta, apart from tool calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Text,
@@ -98,6 +98,7 @@ impl Assembler {
             if !self.lenient {
                 return Err(not_started(kind.delta_type(), id));
             }
+            // Check the part and the delta together: if only the part fitted, the error would leave an empty one.
             let text = allocation(delta.stored_len() + 2 * REPLACEMENT_LENGTH);
             let more = Half::default().scratch(delta) + text + metadata_size;
             let index = self.active(kind).growth(id);
@@ -109,12 +110,13 @@ impl Assembler {
         let text = self.message.parts.get_mut(active.part).and_then(text_of);
         let (length, capacity) =
             text.map_or((0, 0), |(text, ..)| (text.stored_len(), text.capacity()));
-        // A waiting half of a character becomes whole, and is counted as shown.
+        // U+FFFD may be needed twice: for a half that stays alone, and for one that waits at the end.
         let needed = length + delta.stored_len() + 2 * REPLACEMENT_LENGTH;
         let grows = needed > capacity;
         let mut new_capacity = capacity;
-        if grows || provider_metadata.is_some() || !delta.is_well_formed() {
-            let more = active.half.scratch(delta) + metadata_size;
+        let more = active.half.scratch(delta) + metadata_size;
+        // Most deltas fit the capacity, which is counted already, and are appended without a copy. They need no check.
+        if grows || more > 0 {
             self.fits(more)?;
             if grows {
                 let room = self.room() - more;
@@ -136,6 +138,7 @@ impl Assembler {
             longer.reserve_exact(new_capacity - length);
         }
         if had_half {
+            // Remove the U+FFFD that was shown for the half. It is appended again below if a half still waits.
             longer.pop();
         }
         longer.push_str(&piece);
@@ -149,6 +152,7 @@ impl Assembler {
         if grows || provider_metadata.is_some() {
             self.weigh(at);
         }
+        // A half replaces the U+FFFD at the end of the text, which is not just appended text.
         let appended = !had_half && !has_half && provider_metadata.is_none();
         match self.changed(at) {
             Change::Changed { part } if appended => Ok(Change::Appended { part, text: piece }),

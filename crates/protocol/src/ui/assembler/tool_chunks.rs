@@ -26,7 +26,7 @@ impl Assembler {
             tool_metadata: chunk.tool_metadata.as_ref(),
             ..ToolUpdate::new(ToolState::InputStreaming)
         };
-        // Names exist twice: in the part and for later deltas.
+        // Names exist twice: in the part, and in the call for later deltas.
         let call = self.calls.call_growth(id, update.names_size());
         self.fits_part(id, update.size(id) + call)?;
         let names = Names {
@@ -37,6 +37,7 @@ impl Assembler {
         let call = Call::new(names, dynamic, chunk.input_encoding);
         self.name_tool(id, dynamic);
         self.calls.start(id, call, &mut self.message.parts);
+        // The part that showed an earlier input of this id now owns that input, so it counts with the part.
         self.resize_released();
         Ok(self.update_tool(id, dynamic, self.index.tool_in_step(id, dynamic), &update))
     }
@@ -50,7 +51,7 @@ impl Assembler {
         let room = self.room();
         let step_start = self.index.step_start();
         if let Some(at) = self.calls.append_fresh(id, delta, step_start, room) {
-            // The common case: one delta after another. Only the input of the part changes, and perhaps its state.
+            // The usual case: one delta after another. Only the input of the part changes, and perhaps its state.
             if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
                 part.state = ToolState::InputStreaming;
             }
@@ -98,24 +99,25 @@ impl Assembler {
             return Err(not_started("tool-input-delta", id));
         }
         if self.index.tool(id).is_some() {
-            // The call was started, and has ended.
+            // The call was started before, but its input is no longer streaming.
             return Err(not_started("tool-input-delta", id));
         }
         let update = ToolUpdate::new(ToolState::InputStreaming);
-        // The growth of a delta is a question to the call itself, which has to fit first.
+        // Only the call knows how much it grows for the delta, so check first that the call itself fits.
         let opened = self.calls.call_growth(id, 0) + update.size(id);
         self.fits_part(id, opened)?;
         let call = Call::new(Names::default(), false, None).nameless();
         let growth = call
             .growth(&chunk.input_text_delta, self.room())
             .ok_or_else(|| self.too_large())?;
-        // The same amount as the delta asks for afterwards.
+        // Check the amount that `tool_input_delta` checks below, because an error must leave the message unchanged.
         self.fits_part(id, opened + call.shown_size() + growth.more)?;
         self.calls.start(id, call, &mut self.message.parts);
         self.tool_input_delta(chunk)
     }
 
-    /// Gives a name to a call that was opened without one, and records whether it is dynamic.
+    /// Records that the name of a call is known. If the call was opened without a name, its part becomes dynamic, or not, as the
+    /// chunk with the name says.
     pub(super) fn name_tool(&mut self, id: &Text<'_>, dynamic: bool) {
         if !self.calls.named(id, dynamic) || self.index.tool_in_step(id, dynamic).is_some() {
             return;
@@ -166,6 +168,7 @@ impl Assembler {
         };
         self.fits_part(id, update.size(id))?;
         self.name_tool(id, chunk.dynamic == Some(true));
+        // As in the AI SDK, the part that exists decides whether the tool is dynamic, and not the chunk.
         let existing = self.index.any_tool_in_step(id);
         let existing = existing.and_then(|at| self.message.parts.get(at)?.as_tool());
         let dynamic = match existing {
@@ -200,6 +203,7 @@ impl Assembler {
         let (at, dynamic) = self.existing_tool(&chunk.tool_call_id)?;
         let update = ToolUpdate {
             input: NewInput::Kept,
+            // As in the AI SDK, only the part of a static tool keeps the text after an error.
             raw_input: !dynamic,
             error_text: Some(&chunk.error_text),
             provider_executed: chunk.provider_executed,
@@ -230,6 +234,7 @@ impl Assembler {
         let index = self.index.approval_growth(&chunk.approval_id);
         self.fits(chunk.owned_size() + index)?;
         let mut approval = Approval::new(own(&chunk.approval_id));
+        // As in the AI SDK, a `null` descriptor and `isAutomatic: false` are left out.
         approval.descriptor = chunk
             .approval_descriptor
             .as_ref()
@@ -257,7 +262,7 @@ impl Assembler {
         let part = self.message.parts.get(at).and_then(Part::as_tool);
         let approval = part.and_then(|part| part.approval.as_ref());
         let approval = approval.ok_or_else(missing)?;
-        // The value exists twice while it changes.
+        // The approval exists twice while it changes.
         self.fits(2 * approval.held() + chunk.owned_size())?;
         let mut approval = approval.clone();
         set(
@@ -289,6 +294,7 @@ impl Assembler {
 
     pub(super) fn set_approval(&mut self, at: usize, approval: Approval, state: ToolState) {
         if let Some(Part::Tool(part)) = self.message.parts.get_mut(at) {
+            // The new approval may have another id, under which the part has to be found.
             self.index.approval_removed(at, part);
             set(
                 &mut part.approval,
@@ -316,7 +322,7 @@ impl Assembler {
         }
     }
 
-    /// Changes the part of a call, or adds one if there is none. The caller has checked that it fits.
+    /// Applies an update to the part of a call, or to a new one if there is none. The caller has checked that it fits.
     pub(super) fn update_tool<'c>(
         &mut self,
         id: &Text<'_>,
@@ -352,7 +358,7 @@ impl Assembler {
         change
     }
 
-    /// Measures the part of a call, without an input that streams, which the call counts.
+    /// Measures the part of a call. It leaves out an input that streams, because the call counts it.
     pub(super) fn resize_tool(&mut self, at: usize) {
         if let Some(part) = self.message.parts.get(at)
             && let Some(tool) = part.as_tool()
@@ -366,7 +372,7 @@ impl Assembler {
         }
     }
 
-    /// Checks that another part of a call fits, if one is needed, with this many bytes besides its place.
+    /// Checks that another part of a call fits, in case one is needed, with this many bytes in addition to its entry.
     fn fits_part(&mut self, tool_call_id: &Text<'_>, more: usize) -> Result<(), AssembleError> {
         let index = self.index.call_growth(tool_call_id);
         self.fits_parts(1, more + index)

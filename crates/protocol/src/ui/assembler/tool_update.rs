@@ -3,11 +3,13 @@ use crate::ui::chunk::InputEncoding;
 use crate::ui::held::{allocation, owned, owned_raw};
 use crate::ui::{Members, RawJson, Text, ToolPart, ToolState};
 
-/// The update of a tool call's part by a chunk. Members that it does not set are removed, except for those that are kept once
-/// they are set: title, metadata, and whether the provider executes the tool.
+/// The update of a tool call's part by a chunk.
+///
+/// Members that it does not set are removed. Only the name, the title, metadata, and whether the provider executes the tool are
+/// kept once they are set.
 pub(super) struct ToolUpdate<'u> {
     pub(super) state: ToolState,
-    /// Kept if absent.
+    /// `None` keeps the name.
     pub(super) tool_name: Option<&'u Text<'u>>,
     pub(super) encoding: Option<InputEncoding>,
     pub(super) input: NewInput<'u>,
@@ -25,9 +27,9 @@ pub(super) struct ToolUpdate<'u> {
 pub(super) enum NewInput<'u> {
     Absent,
     Value(&'u RawJson<'u>),
-    /// The previous input.
+    /// The part keeps its input.
     Kept,
-    /// The input of the call.
+    /// The part shows the input that streams.
     Streaming,
 }
 
@@ -55,7 +57,7 @@ impl ToolUpdate<'_> {
         }
     }
 
-    /// Returns the memory of a new part with this update, at most, without its place in the message.
+    /// Returns an upper bound for the memory of a new part with this update, without its entry in the message.
     pub(super) fn size(&self, tool_call_id: &Text<'_>) -> usize {
         let input = match self.input {
             NewInput::Value(input) => owned_raw(input),
@@ -80,6 +82,7 @@ impl ToolUpdate<'_> {
     pub(super) fn apply(&self, part: &mut ToolPart) {
         let other = &mut part.other;
         part.state = self.state.clone();
+        // Names are compared first, because most updates bring the same ones, and equal ones need no new allocation.
         if let Some(tool_name) = self.tool_name
             && part.tool_name != *tool_name
         {
@@ -93,6 +96,7 @@ impl ToolUpdate<'_> {
         if !self.raw_input {
             set(&mut part.raw_input, None, "rawInput", other);
         }
+        // Also set if they are absent here: the members of an earlier state must not stay.
         set(
             &mut part.input_encoding,
             self.encoding,
@@ -127,6 +131,7 @@ impl ToolUpdate<'_> {
             set(field, self.provider_executed, "providerExecuted", other);
         }
         if let Some(provider_metadata) = self.provider_metadata {
+            // The metadata of a result must not replace that of the call, so each has a member of its own.
             let of_result = matches!(
                 self.state,
                 ToolState::OutputAvailable | ToolState::OutputError
@@ -141,7 +146,7 @@ impl ToolUpdate<'_> {
     }
 }
 
-/// Sets a member of a part, even if its value did not fit its type before.
+/// Sets a field. Also removes the member of this name from `other`, which has it if its value did not fit the type.
 pub(super) fn set<T>(field: &mut Option<T>, value: Option<T>, name: &str, other: &mut Members) {
     *field = value;
     if !other.is_empty() {

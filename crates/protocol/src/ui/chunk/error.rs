@@ -3,19 +3,19 @@ use super::json::JsonError;
 /// The reason why the data of an event is not a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-// Deliberately exhaustive: tests construct its variants with all fields, to compare them with an error.
+// Deliberately exhaustive: each variant, because tests construct it with all its fields, to compare it with an error.
 pub enum ChunkError {
-    /// It is not JSON.
+    /// The data is not JSON.
     #[error("the data is not JSON: byte {offset} is unexpected")]
     NotJson {
-        /// The offset in bytes at which the text stops being JSON.
+        /// The offset of the first byte that is not JSON.
         offset: usize,
     },
-    /// It contains a key that the AI SDK refuses, because JavaScript gives it a meaning: `__proto__`, or `prototype` in the
-    /// object under `constructor`.
+    /// The data contains a key that the AI SDK refuses, because it has a special meaning in JavaScript: `__proto__`, or
+    /// `prototype` in the object under `constructor`.
     #[error("the data has a forbidden key: `__proto__` or `constructor.prototype`")]
     ForbiddenKey,
-    /// It is JSON, but not an object.
+    /// The data is JSON, but not an object.
     #[error("the data is not an object")]
     NotAnObject,
     /// The object has no `type`, or one that is not a string.

@@ -17,8 +17,8 @@ pub(crate) enum JsonError {
     ForbiddenKey,
 }
 
-/// The members of one JSON object, in their order. The object is validated as far as it has been walked.
-pub(crate) struct Members<'a> {
+/// The members of one JSON object, in their order. The object is validated up to the last member that was returned.
+pub(crate) struct MemberReader<'a> {
     text: &'a str,
     stops: Stops<'a>,
     at: usize,
@@ -31,8 +31,8 @@ enum State {
     Ended,
 }
 
-impl<'a> Members<'a> {
-    /// Begins to walk a document; `None` if it does not begin as an object.
+impl<'a> MemberReader<'a> {
+    /// Begins to read a document; `None` if it does not begin as an object.
     pub(crate) fn of(document: &'a str) -> Option<Self> {
         let at = skip_whitespace(document.as_bytes(), 0);
         (document.as_bytes().get(at) == Some(&b'{')).then(|| Self {
@@ -61,6 +61,7 @@ impl<'a> Members<'a> {
         self.state = State::AfterMember;
         let key = read_key(&mut self.stops, at)?;
         let name = key.text(self.text);
+        // This object is the document, so it is not under a `constructor`: only this key is forbidden here.
         if name == "__proto__" {
             return Err(JsonError::ForbiddenKey);
         }
@@ -151,8 +152,9 @@ fn next_whitespace(stops: &mut Stops<'_>, mut at: usize) -> usize {
     }
 }
 
-/// Returns the length of the prefix of `bytes` that can stand unescaped in a JSON string: no quote, backslash or control
-/// character. For a single string; [`Stops`] is for many.
+/// Returns the length of the prefix of `bytes` that a JSON string can contain unescaped: no quote, backslash or control character.
+///
+/// It is for a single string. [`Stops`] is faster for many strings of one text.
 #[inline]
 pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
     // As in `is_stop`.
@@ -162,7 +164,7 @@ pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
     .unwrap_or(bytes.len())
 }
 
-/// Finds the ends of plain stretches in JSON strings: the quotes, backslashes and control characters of a text.
+/// Finds the stops of a text: the quotes, backslashes and control characters, at which a plain stretch of a JSON string ends.
 ///
 /// It scans one block at a time and remembers all stops in it. Strings and the stretches between escapes are short, so one block
 /// usually covers several of them.
@@ -173,7 +175,7 @@ pub(crate) struct Stops<'a> {
     block: usize,
     /// A bit for each byte of the block that is a stop.
     bits: u64,
-    /// The bits of the block after it, computed one block ahead to hide the latency.
+    /// The bits of the next block. They are computed one block ahead, so that they are ready when they are needed.
     next_bits: u64,
 }
 
@@ -257,7 +259,8 @@ fn stops_in(bytes: &[u8; Stops::BLOCK]) -> u64 {
 
 #[inline]
 fn is_stop(byte: u8) -> bool {
-    // Not `||`, which would compile to branches. With its second bit flipped, a quote is the byte after the control characters.
+    // With its second bit flipped, a quote (0x22) is the byte after the control characters, which stay below it. `||` in place of
+    // `|` would compile to branches.
     (byte ^ 0x02 <= 0x20) | (byte == b'\\')
 }
 
@@ -270,7 +273,8 @@ struct Key {
 }
 
 impl Key {
-    /// Returns whether the key may be one of those with a meaning in JavaScript. Nearly all keys have another length.
+    /// Returns whether the key may be one of those with a special meaning in JavaScript, by its length. Nearly all keys have
+    /// another one.
     #[inline]
     fn may_be_special(&self) -> bool {
         self.has_escapes || matches!(self.raw.len(), 9 | 11)
@@ -343,7 +347,7 @@ fn end_of_string(stops: &mut Stops<'_>, at: usize) -> Result<(usize, bool), Json
 
 #[inline]
 fn length_of_escape(escaped: u8, rest: &[u8]) -> Option<usize> {
-    /// A bit for each byte that may stand alone after a backslash. (`matches!` would compile to a jump that is hard to predict.)
+    /// A bit for each byte that is a whole escape after a backslash. (`matches!` would compile to a jump that is hard to predict.)
     const ALONE: u128 = 1 << b'"'
         | 1 << b'\\'
         | 1 << b'/'
@@ -375,6 +379,7 @@ fn value<'a>(
         if is_key_next {
             let key = read_key(&mut stops, at)?;
             at = key.value_at;
+            // For any other key, `under_constructor` is `false` already.
             if key.may_be_special() {
                 let name = key.text(text);
                 let in_constructor = frames.last() == Some(Frame::Constructor);

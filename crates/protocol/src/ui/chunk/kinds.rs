@@ -7,8 +7,8 @@ use crate::ui::held::{OwnedSize, allocation, owned, owned_raw};
 
 use super::{
     ChunkError, RawJson, Text,
-    json::Members,
-    member::{self, Fields, Member},
+    json::MemberReader,
+    member::{self, Fields, MemberValue},
 };
 
 /// Generates one struct for each type of chunk, and [`Chunk`] with its functions, from the table.
@@ -29,9 +29,9 @@ macro_rules! chunks {
     ) => {
         /// A chunk of a UI message stream: one step in the growth of a message.
         ///
-        /// The list is that of the AI SDK 7.0.173. Chunks that it does not know are [`Unknown`](Chunk::Unknown), so that streams
-        /// of newer servers can be read and passed on. Inputs, outputs, data and metadata stay [`RawJson`] until they are asked
-        /// for. A chunk borrows from the data it was decoded from; [`into_owned`](Self::into_owned) converts it to a
+        /// The types are those of the AI SDK 7.0.173. A chunk of any other type is [`Unknown`](Chunk::Unknown), so that streams of
+        /// newer servers can be read and passed on. Inputs, outputs, data and metadata stay [`RawJson`] and are parsed on demand.
+        /// A chunk borrows from the data it was decoded from; [`into_owned`](Self::into_owned) converts it to a
         /// `Chunk<'static>`.
         ///
         /// ```
@@ -58,17 +58,18 @@ macro_rules! chunks {
         impl<'a> Chunk<'a> {
             /// Decodes the data of one event.
             ///
-            /// Members may stand in any order. Unknown members of a known type are ignored; only `data-*` keeps them.
+            /// Members may be in any order. Unknown members of a known type are ignored; only `data-*` keeps them.
             ///
             /// # Errors
-            /// The data is not a JSON object with a `type`, lacks a member that its type requires, or has one of the keys that
-            /// the AI SDK refuses. A number beyond a double (`1e400`) is refused in `providerMetadata` and `toolMetadata`, as by
-            /// the AI SDK; everywhere else it is kept as written.
+            /// The data is not a JSON object with a `type`, lacks a member that its type requires, has a member with a value that
+            /// does not fit, or has one of the [keys](ChunkError::ForbiddenKey) that the AI SDK refuses. As in the AI SDK,
+            /// `providerMetadata` and `toolMetadata` may not contain a number beyond a double (`1e400`). Everywhere else such a
+            /// number is kept as it is.
             pub fn decode(data: &'a str) -> Result<Self, ChunkError> {
                 if let Some(chunk) = Delta::decode(data) {
                     return Ok(chunk);
                 }
-                let Some(members) = Members::of(data) else {
+                let Some(members) = MemberReader::of(data) else {
                     super::json::validate(data)?;
                     return Err(ChunkError::NotAnObject);
                 };
@@ -86,7 +87,7 @@ macro_rules! chunks {
 
             /// Encodes the chunk as JSON on one line.
             ///
-            /// A chunk that is decoded and encoded again is the same JSON value, without ignored members.
+            /// Decoding and encoding again gives the same JSON value, without the members that decoding ignores.
             pub fn encode(&self) -> String {
                 let mut out = String::new();
                 self.encode_into(&mut out);
@@ -141,6 +142,8 @@ macro_rules! chunks {
                 }
 
                 $(
+                    #[doc = concat!("Sets `", stringify!($optional), "`.")]
+                    ///
                     $(#[$optional_doc])*
                     #[must_use]
                     pub fn $optional(mut self, $optional: impl Into<$optional_type>) -> Self {
@@ -152,8 +155,8 @@ macro_rules! chunks {
                 /// Returns the chunk without borrows.
                 pub fn into_owned(self) -> $name<'static> {
                     $name {
-                        $( $required: Member::into_owned(self.$required), )*
-                        $( $optional: self.$optional.map(Member::into_owned), )*
+                        $( $required: MemberValue::into_owned(self.$required), )*
+                        $( $optional: self.$optional.map(MemberValue::into_owned), )*
                     }
                 }
 
@@ -191,7 +194,7 @@ macro_rules! chunks {
             impl OwnedSize for $name<'_> {
                 fn owned_size(&self) -> usize {
                     0 $( + self.$required.owned_size() )*
-                        $( + self.$optional.as_ref().map_or(0, Member::owned_size) )*
+                        $( + self.$optional.as_ref().map_or(0, MemberValue::owned_size) )*
                 }
             }
 
@@ -216,7 +219,7 @@ chunks! {
     Start = "start" {
         required {}
         optional {
-            /// The message's id. A different id than before drops everything collected so far.
+            /// The message's id. If it differs from the id so far, another message begins, and the old one is dropped.
             message_id: Text<'a> = text "messageId",
             /// The metadata to merge into the message's.
             message_metadata: RawJson<'a> = any "messageMetadata",
@@ -232,7 +235,7 @@ chunks! {
             message_metadata: RawJson<'a> = any "messageMetadata",
         }
     }
-    /// `abort`: the run was stopped. The message is unchanged.
+    /// `abort`: the run was stopped. It does not change the message.
     Abort = "abort" {
         required {}
         optional {
@@ -337,7 +340,7 @@ chunks! {
             tool_name: Text<'a> = text "toolName",
         }
         optional {
-            /// The encoding of the deltas; JSON if absent.
+            /// The encoding of the deltas. JSON if absent.
             input_encoding: InputEncoding = input_encoding "inputEncoding",
             /// Whether the model's provider executes the tool.
             provider_executed: bool = flag "providerExecuted",
@@ -345,7 +348,7 @@ chunks! {
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
             /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the application did not declare the tool.
+            /// Whether the tool is dynamic: the application did not declare it.
             dynamic: bool = flag "dynamic",
             /// The display name.
             title: Text<'a> = text "title",
@@ -378,7 +381,7 @@ chunks! {
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
             /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the application did not declare the tool.
+            /// Whether the tool is dynamic: the application did not declare it.
             dynamic: bool = flag "dynamic",
             /// The display name.
             title: Text<'a> = text "title",
@@ -403,7 +406,7 @@ chunks! {
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
             /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the application did not declare the tool.
+            /// Whether the tool is dynamic: the application did not declare it.
             dynamic: bool = flag "dynamic",
             /// The display name.
             title: Text<'a> = text "title",
@@ -424,7 +427,7 @@ chunks! {
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
             /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the application did not declare the tool.
+            /// Whether the tool is dynamic: the application did not declare it.
             dynamic: bool = flag "dynamic",
             /// Whether another output will replace this one.
             preliminary: bool = flag "preliminary",
@@ -445,7 +448,7 @@ chunks! {
             provider_metadata: RawJson<'a> = metadata "providerMetadata",
             /// The metadata of the tool's definition: an object.
             tool_metadata: RawJson<'a> = object "toolMetadata",
-            /// Whether the application did not declare the tool.
+            /// Whether the tool is dynamic: the application did not declare it.
             dynamic: bool = flag "dynamic",
         }
     }
@@ -593,16 +596,16 @@ pub struct Data<'a> {
     pub id: Option<Text<'a>>,
     /// The data.
     pub data: Option<RawJson<'a>>,
-    /// Whether the data does not enter the message.
+    /// Whether the data stays out of the message.
     pub transient: Option<bool>,
-    /// The members that the AI SDK does not know but keeps, in their order. If a name repeats, the last one counts.
+    /// The members that the AI SDK does not define but keeps, in their order. If a name repeats, the last one counts.
     pub other: Vec<(Text<'a>, RawJson<'a>)>,
 }
 
 impl<'a> Data<'a> {
     const PREFIX: &'static str = "data-";
 
-    /// Creates a chunk with a name alone. `Data::new("weather")` has the type `data-weather`.
+    /// Creates a chunk with only a name. `Data::new("weather")` has the type `data-weather`.
     pub fn new(name: impl Into<Text<'a>>) -> Self {
         Self {
             name: name.into(),
@@ -627,7 +630,7 @@ impl<'a> Data<'a> {
         self
     }
 
-    /// Sets whether the data does not enter the message.
+    /// Sets whether the data stays out of the message.
     #[must_use]
     pub fn transient(mut self, transient: bool) -> Self {
         self.transient = Some(transient);
@@ -636,14 +639,7 @@ impl<'a> Data<'a> {
 
     /// Returns the type on the wire: `data-` and the name.
     pub fn kind(&self) -> Text<'static> {
-        match self.name.as_str() {
-            Some(name) => format!("{}{name}", Self::PREFIX).into(),
-            None => {
-                let mut units: Vec<u16> = Self::PREFIX.encode_utf16().collect();
-                units.extend(self.name.to_code_units());
-                Text::from_code_units(&units)
-            }
-        }
+        self.name.prefixed(Self::PREFIX)
     }
 
     /// Returns the chunk without borrows.
@@ -719,7 +715,7 @@ impl OwnedSize for Data<'_> {
     fn owned_size(&self) -> usize {
         let members = self.other.iter();
         let members = members.map(|(name, value)| owned(name) + owned_raw(value));
-        // A further member may say whether the data is transient.
+        // One more place, because the part may keep `transient` as another member.
         let list = (self.other.len() + 1) * size_of::<(Text<'_>, RawJson<'_>)>();
         owned(&self.name)
             + self.id.as_ref().map_or(0, owned)

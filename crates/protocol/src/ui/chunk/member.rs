@@ -4,11 +4,11 @@ use crate::ui::held::{owned, owned_raw};
 
 use super::{
     FinishReason, InputEncoding, RawJson, Text,
-    json::{self, JsonError, Members},
+    json::{self, JsonError, MemberReader},
 };
 
-/// A value of a member. The reading functions of this module are its counterpart.
-pub(crate) trait Member {
+/// A value of a member, which can be written. The functions of this module read such values.
+pub(crate) trait MemberValue {
     type Owned;
     fn into_owned(self) -> Self::Owned;
     /// Returns the memory that the owned value allocates.
@@ -18,7 +18,7 @@ pub(crate) trait Member {
     fn write_json(&self, out: &mut String);
 }
 
-impl Member for Text<'_> {
+impl MemberValue for Text<'_> {
     type Owned = Text<'static>;
 
     fn into_owned(self) -> Text<'static> {
@@ -34,7 +34,7 @@ impl Member for Text<'_> {
     }
 }
 
-impl Member for RawJson<'_> {
+impl MemberValue for RawJson<'_> {
     type Owned = RawJson<'static>;
 
     fn into_owned(self) -> RawJson<'static> {
@@ -50,7 +50,7 @@ impl Member for RawJson<'_> {
     }
 }
 
-impl Member for bool {
+impl MemberValue for bool {
     type Owned = Self;
 
     fn into_owned(self) -> Self {
@@ -62,7 +62,7 @@ impl Member for bool {
     }
 }
 
-impl Member for FinishReason {
+impl MemberValue for FinishReason {
     type Owned = Self;
 
     fn into_owned(self) -> Self {
@@ -74,7 +74,7 @@ impl Member for FinishReason {
     }
 }
 
-impl Member for InputEncoding {
+impl MemberValue for InputEncoding {
     type Owned = Self;
 
     fn into_owned(self) -> Self {
@@ -111,7 +111,7 @@ pub(crate) fn any(value: &str) -> Result<RawJson<'_>, Expected> {
     Ok(RawJson::from_valid(value))
 }
 
-/// Reads tool metadata: an object. The AI SDK refuses numbers that are infinite as a double here and in provider metadata.
+/// Reads tool metadata: an object. The AI SDK refuses numbers beyond a double in it, and in provider metadata.
 pub(crate) fn object(value: &str) -> Result<RawJson<'_>, Expected> {
     if value.starts_with('{') && !json::has_number_beyond_double(value) {
         Ok(RawJson::from_valid(value))
@@ -170,7 +170,7 @@ pub(crate) fn steering_parts(value: &str) -> Result<RawJson<'_>, Expected> {
     }
 }
 
-/// Reads citations, without the members that the AI SDK does not know: it drops unknown members here and nowhere else.
+/// Reads citations, and drops unknown members from them. The AI SDK drops unknown members here and nowhere else.
 pub(crate) fn citations(value: &str) -> Result<RawJson<'_>, Expected> {
     const EXPECTED: Expected = "an array of citations";
     let mut kept = String::with_capacity(value.len());
@@ -226,7 +226,7 @@ fn citation_into(citation: &str, out: &mut String) -> Option<()> {
 pub(crate) struct Fields<'a>(Vec<(Text<'a>, &'a str)>);
 
 impl<'a> Fields<'a> {
-    pub(crate) fn read(mut members: Members<'a>) -> Result<Self, JsonError> {
+    pub(crate) fn read(mut members: MemberReader<'a>) -> Result<Self, JsonError> {
         let mut fields = Vec::with_capacity(8);
         while let Some(field) = members.next()? {
             fields.push(field);
@@ -235,7 +235,7 @@ impl<'a> Fields<'a> {
     }
 
     fn of(object: &'a str) -> Option<Self> {
-        Self::read(Members::of(object)?).ok()
+        Self::read(MemberReader::of(object)?).ok()
     }
 
     /// Returns the value of a member: the last one, if its name repeats.
@@ -263,7 +263,7 @@ impl<'a> Fields<'a> {
         self.last(name).is_none_or(fits)
     }
 
-    /// Appends those of the members that are present, each after a comma.
+    /// Appends the members with these names, if they are present, each after a comma.
     fn write_known<'n>(&self, names: impl IntoIterator<Item = &'n str>, out: &mut String) {
         for name in names {
             if let Some(value) = self.last(name) {
@@ -277,7 +277,7 @@ fn is_string(value: &str) -> bool {
     value.starts_with('"')
 }
 
-/// Returns whether a value is a whole number from 0 to the largest one that a double counts exactly, in any notation.
+/// Returns whether a value is a whole number from 0 to 2^53 - 1, in any notation: JavaScript's safe integers.
 fn is_index(value: &str) -> bool {
     const LARGEST: f64 = 9_007_199_254_740_991.0;
     value

@@ -8,11 +8,11 @@ use super::{ChunkError, json};
 /// A JSON value, kept as its original text: an input, an output, data or metadata.
 ///
 /// The text is valid JSON, but it is parsed only on demand ([`deserialize`](Self::deserialize)). [`get`](Self::get) returns it
-/// unchanged, over several lines if it was written so. Serialization, alone or within a chunk or a message, writes it on one
-/// line: without whitespace between its tokens, and with every digit, escape and member unchanged.
+/// unchanged, with its line breaks. Serialization, alone or within a chunk or a message, writes it on one line: without whitespace
+/// between its tokens, and with every digit, escape and member unchanged.
 ///
-/// Two values are equal if their tokens are written alike: `{"a":1}` and `{ "a": 1 }` are, `1.0` and `1` are not. To compare by
-/// meaning, compare the results of [`deserialize`](Self::deserialize).
+/// Two values are equal if their texts differ only in whitespace between tokens: `{"a":1}` equals `{ "a": 1 }`, but `1.0` does not
+/// equal `1`. To compare by meaning, compare the results of [`deserialize`](Self::deserialize).
 ///
 /// ```
 /// use twentyfirst_protocol::ui::RawJson;
@@ -52,8 +52,8 @@ impl<'a> RawJson<'a> {
     /// Deserializes the value.
     ///
     /// # Errors
-    /// The value is not of this type. `serde_json` also refuses nesting deeper than 128, numbers beyond a double, and lone
-    /// surrogates in strings, all of which JSON allows.
+    /// The value is not of this type. `serde_json` also refuses some valid JSON: nesting deeper than 127 levels, numbers beyond a
+    /// double, and lone surrogates in strings.
     pub fn deserialize<'de, T: Deserialize<'de>>(&'de self) -> serde_json::Result<T> {
         serde_json::from_str(&self.0)
     }
@@ -138,7 +138,7 @@ impl fmt::Display for RawJson<'_> {
     }
 }
 
-/// Writes the value on one line with `serde_json`'s serializers to text; others cannot write raw JSON.
+/// Writes the value on one line. Only `serde_json`'s serializers to text can write raw JSON.
 impl Serialize for RawJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = self.compact();
@@ -147,7 +147,8 @@ impl Serialize for RawJson<'_> {
     }
 }
 
-/// Reads with `serde_json` from text, but not within an internally tagged or untagged enum, which reads its members twice.
+/// Reads a value. This works only with `serde_json`, and not within an internally tagged or untagged enum: `serde` buffers the
+/// members of such an enum, and raw JSON cannot be buffered.
 impl<'de> Deserialize<'de> for RawJson<'static> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;

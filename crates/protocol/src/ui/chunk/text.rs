@@ -9,11 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{RawJson, json};
 
-/// A string of a chunk, which can hold everything that a JSON string can.
+/// A string of a chunk. It can hold everything that a JSON string can.
 ///
-/// JSON may contain half of a surrogate pair (`"\ud83d"`), which no Rust string can hold. This happens if a server cuts text into
-/// deltas between UTF-16 code units; the other half arrives with the next delta. Such an ill-formed string is kept and encoded
-/// unchanged. Joining the halves is left to the reader of the text.
+/// JSON may contain half of a surrogate pair (`"\ud83d"`), which a Rust string cannot hold. It occurs if a server cuts text into
+/// deltas between UTF-16 code units: the other half arrives with the next delta. Such an ill-formed string is kept and encoded
+/// unchanged. A [`Joiner`](crate::ui::Joiner) joins the halves.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::Text;
@@ -33,7 +33,7 @@ pub struct Text<'a>(Repr<'a>);
 enum Repr<'a> {
     Borrowed(&'a str),
     Owned(String),
-    /// The text between the quotes, with its escapes. It is rare, so it is never borrowed.
+    /// The content of the JSON string, with its escapes. It occurs rarely, so it is never borrowed.
     IllFormed(Box<str>),
 }
 
@@ -70,7 +70,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Creates a string from UTF-16 code units. It is ill-formed if a surrogate among them stands alone.
+    /// Creates a string from UTF-16 code units. It is ill-formed if they contain a lone surrogate.
     pub fn from_code_units(units: &[u16]) -> Text<'static> {
         if let Ok(text) = String::from_utf16(units) {
             return Text(Repr::Owned(text));
@@ -94,7 +94,7 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// Returns the string with U+FFFD in place of each lone surrogate, without a copy if it is owned and well-formed.
+    /// Returns the string with U+FFFD in place of each lone surrogate. Copies nothing if it is owned and well-formed.
     pub fn into_string_lossy(self) -> String {
         match self.0 {
             Repr::Owned(text) => text,
@@ -102,7 +102,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Returns the number of bytes of the owned string.
+    /// Returns the number of bytes that the string takes when it is owned.
     pub(crate) fn stored_len(&self) -> usize {
         match &self.0 {
             Repr::Borrowed(text) => text.len(),
@@ -139,14 +139,24 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Reads the contents of a valid JSON string: the text between the quotes.
+    /// Returns `prefix` followed by the string.
+    pub(crate) fn prefixed(&self, prefix: &str) -> Text<'static> {
+        if let Some(text) = self.as_str() {
+            return format!("{prefix}{text}").into();
+        }
+        let mut units: Vec<u16> = prefix.encode_utf16().collect();
+        units.extend(self.to_code_units());
+        Text::from_code_units(&units)
+    }
+
+    /// Reads the content of a valid JSON string: the text between the quotes.
     pub(crate) fn from_json_string(raw: &'a str) -> Self {
         if !raw.contains('\\') {
             return Self(Repr::Borrowed(raw));
         }
         let mut text = String::with_capacity(raw.len());
         if unescape(raw, &mut text) {
-            // An escape may be six times as long as its character.
+            // An escape may be six times as long as its character, so the reserved capacity may be too large.
             text.shrink_to_fit();
             Self(Repr::Owned(text))
         } else {
@@ -217,7 +227,7 @@ impl Hash for Text<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self.as_str() {
             Some(text) => text.hash(state),
-            // One string can be escaped in many ways, so the code units are hashed.
+            // Equal strings can have different escapes, so hash the code units.
             None => self.to_code_units().hash(state),
         }
     }
@@ -235,7 +245,7 @@ impl PartialEq<&str> for Text<'_> {
     }
 }
 
-/// Prints a JSON string with Rust's escapes, like `str` for well-formed strings.
+/// Prints the string in quotes: as `str` does if it is well-formed, and with JSON's escapes otherwise.
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -252,7 +262,7 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// Writes a string. An ill-formed one is raw JSON, which only `serde_json`'s serializers to text can write.
+/// Writes a string. An ill-formed one is written as raw JSON, which only `serde_json`'s serializers to text can do.
 impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.as_str() {
@@ -266,10 +276,10 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// Reads a string. Only `serde_json` can read a lone surrogate, from text.
+/// Reads a string. Lone surrogates can only be read by `serde_json`, from text.
 impl<'de> Deserialize<'de> for Text<'static> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // When asked for bytes, `serde_json` returns strings with lone surrogates as WTF-8, and all others like any format does.
+        // Asked for a string, `serde_json` refuses lone surrogates. Asked for bytes, it returns them as WTF-8.
         deserializer.deserialize_bytes(TextVisitor)
     }
 }
@@ -292,6 +302,9 @@ impl Visitor<'_> for TextVisitor {
     }
 
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        if let Ok(text) = str::from_utf8(bytes) {
+            return Ok(Text::from(text).into_owned());
+        }
         let units = wtf_8(bytes).ok_or_else(|| E::custom("a string is not WTF-8"))?;
         Ok(Text::from_code_units(&units))
     }
@@ -319,7 +332,7 @@ fn wtf_8(bytes: &[u8]) -> Option<Vec<u16>> {
     }
 }
 
-/// Appends the unescaped form of `raw`, the contents of a valid JSON string. Returns `false` if a surrogate in it stands alone.
+/// Appends the content of a valid JSON string without its escapes. Returns `false` if it has a lone surrogate.
 pub(crate) fn unescape(raw: &str, out: &mut String) -> bool {
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
@@ -378,7 +391,7 @@ fn escaped_unit(escape: &str) -> (u16, &str) {
     (unit, escape.get(length..).unwrap_or_default())
 }
 
-/// Appends `text` as the contents of a JSON string, with the escapes of `JSON.stringify`.
+/// Appends `text` as the content of a JSON string, with the escapes of `JSON.stringify`.
 fn escape(text: &str, out: &mut String) {
     let mut rest = text;
     loop {

@@ -2,9 +2,9 @@ use std::fmt;
 
 use crate::ui::Chunk;
 
-/// The error of a message that chunks cannot express in full; [`disassemble`](crate::ui::disassemble) lists the reasons.
+/// Chunks cannot express a message in full; [`disassemble`](crate::ui::disassemble) lists the reasons.
 ///
-/// [`into_chunks`](Self::into_chunks) returns the closest chunks, for callers that accept such a difference.
+/// [`into_chunks`](Self::into_chunks) returns the closest chunks, for callers that accept the difference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DisassembleError {
     pub(super) chunks: Vec<Chunk<'static>>,
@@ -12,8 +12,8 @@ pub struct DisassembleError {
 }
 
 impl DisassembleError {
-    /// Returns the index of the first part that the chunks do not reproduce; `None` if only the message's id, role, metadata or
-    /// other members differ.
+    /// Returns the index of the first part that the chunks do not reproduce. `None` if only the id, role, metadata or other members
+    /// of the message differ.
     #[must_use]
     pub fn part(&self) -> Option<usize> {
         self.part

@@ -6,7 +6,7 @@ use super::tool::{
 use crate::ui::chunk::{InputEncoding, ToolApprovalRequest, ToolApprovalResponse};
 use crate::ui::{Chunk, PartialJson, RawJson, Text, ToolPart, ToolState};
 
-/// The chunks of a call, in an order that leads to the state of its part.
+/// The chunks of a call, in an order that leads to its part as it is.
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// The chunks that create the part.
@@ -15,20 +15,21 @@ pub(super) struct History {
     pub(super) input_again: Vec<Chunk<'static>>,
     /// The result of the call.
     pub(super) result: Vec<Chunk<'static>>,
-    /// The decision whether the call may run, and the result after it.
+    /// The approval of the call, and the result after it.
     pub(super) decision: Vec<Chunk<'static>>,
 }
 
-/// The part of a later step in which the input of a call continues, and the text written before it.
+/// The part of a later step in which the input of a call continues.
 pub(super) struct Next<'p> {
     pub(super) part: &'p ToolPart,
+    /// The text that was written before that part.
     pub(super) text: &'p Text<'static>,
 }
 
 /// The last chunk that has set the whole part. Later chunks change only its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Basis {
-    /// The input was being written: `tool-input-start` and `tool-input-delta`.
+    /// `tool-input-start` and `tool-input-delta`: the input was being written.
     Writing,
     /// `tool-input-available`.
     Input,
@@ -63,7 +64,7 @@ impl Basis {
 }
 
 /// Returns whether the input of a call was continued in this part, after it began in an earlier step. Only the part of a dynamic
-/// tool shows this: as in the AI SDK, it shows no text if a delta has created it.
+/// tool shows this: if a delta has created it, it has no `rawInput`, as in the AI SDK.
 pub(super) fn is_continued(call: &ToolPart) -> bool {
     call.dynamic
         && Basis::of(call) == Basis::Writing
@@ -71,25 +72,26 @@ pub(super) fn is_continued(call: &ToolPart) -> bool {
         && call.input.is_some()
 }
 
-/// Returns whether the input of a call that continues in a part, `next`, can have begun in this one, which has another input now.
+/// Returns whether the input that continues in `next` can have begun in this part, even if this part has another input by now.
 pub(super) fn may_have_begun(call: &ToolPart, next: &ToolPart) -> bool {
-    // The start sets these members, and they are kept.
+    // The start of the input has set these members of both parts, and they are kept once they are set.
     let keeps_title = next.title.is_none() || call.title.is_some();
     let keeps_metadata = next.tool_metadata.is_none() || call.tool_metadata.is_some();
     Basis::of(call) == Basis::Writing || (keeps_title && keeps_metadata)
 }
 
 impl History {
-    /// Returns the history of a call that begins in its own step, and whose input may continue elsewhere.
+    /// Returns the history of a call whose input begins in this part, and continues in `next` if there is one.
     pub(super) fn of(call: &ToolPart, next: Option<&Next<'_>>) -> Self {
         let basis = Basis::of(call);
         let mut history = Self::default();
         if matches!(basis, Basis::Writing | Basis::Input) && call.result_provider_metadata.is_some()
         {
-            // Only a result has such metadata, and it is kept when the input starts again.
+            // Only a result brings such metadata, and the part keeps it when the input starts again.
             history.result.push(output_of(call));
         }
         let input = input_of(call, next);
+        // The chunk that has set the state comes last. But some chunk has to create the part first, at its place in the message.
         match call.state {
             ToolState::InputStreaming | ToolState::InputAvailable => {
                 history.decision.extend(approval_of(call, None));
@@ -110,6 +112,7 @@ impl History {
             | ToolState::OutputDenied
             | ToolState::Unknown(_) => {
                 if basis == Basis::Writing && !history.result.is_empty() {
+                    // The result came before the input that is being written, and a result needs a part.
                     history.created = vec![available_of(call, None)];
                     history.result.extend(input);
                 } else {
@@ -129,20 +132,20 @@ impl History {
         history
     }
 
-    /// Moves an input that is being written behind the chunks that create the part, and creates the part with another chunk.
+    /// Moves the chunks of an input that is being written to `input_again`, and creates the part with `tool-input-available`.
     pub(super) fn write_later(&mut self, call: &ToolPart) {
         if let Some(Chunk::ToolInputStart(_)) = self.created.first() {
             self.input_again = mem::replace(&mut self.created, vec![available_of(call, None)]);
         }
     }
 
-    /// Returns the history of a call that continues in its part, with this rest of its input.
+    /// Returns the history of a call whose input continues in this part. `more` is the text written in it.
     pub(super) fn of_continued(call: &ToolPart, more: &Text<'static>) -> Self {
         let mut result = Vec::new();
         if let Some(approval) = &call.approval
             && (call.provider_executed.is_some() || call.call_provider_metadata.is_some())
         {
-            // Only the response to an approval can have set them: any approval before this one serves.
+            // Only the response to an approval can have set these members. It was an earlier one, with an id that no longer shows.
             let before = Text::from(format!("{} before", approval.id));
             let mut response = ToolApprovalResponse::new(before.clone(), false);
             response.provider_executed = call.provider_executed;
@@ -159,7 +162,7 @@ impl History {
     }
 }
 
-/// Returns the result of a call, if it has set the whole part.
+/// Returns the result of a call, if the result has set the whole part.
 fn result_on(call: &ToolPart, basis: Basis) -> Option<Chunk<'static>> {
     match basis {
         Basis::Writing | Basis::Input => None,
@@ -168,7 +171,7 @@ fn result_on(call: &ToolPart, basis: Basis) -> Option<Chunk<'static>> {
     }
 }
 
-/// Returns the decision whether the call may run, and a denied result.
+/// Returns the approval of a call, and the denied result if there is one.
 fn decision_of(call: &ToolPart) -> Vec<Chunk<'static>> {
     let mut chunks = approval_of(call, None);
     if call.state == ToolState::OutputDenied {
@@ -177,7 +180,7 @@ fn decision_of(call: &ToolPart) -> Vec<Chunk<'static>> {
     chunks
 }
 
-/// Returns the input of a call, being written or complete.
+/// Returns the chunks of a call's input, which is being written or complete.
 fn input_of(call: &ToolPart, next: Option<&Next<'_>>) -> Vec<Chunk<'static>> {
     let encoding = match Basis::of(call) {
         Basis::Writing => call.input_encoding,
@@ -196,18 +199,16 @@ fn input_of(call: &ToolPart, next: Option<&Next<'_>>) -> Vec<Chunk<'static>> {
     [start].into_iter().chain(delta).collect()
 }
 
-/// Returns the encoding of a failed call's input, which its part does not show.
+/// Returns the encoding of a failed call's input. Its part does not have it, so find the one that gives the same value.
 fn encoding_of(call: &ToolPart) -> Option<InputEncoding> {
     let text = call.raw_input.as_ref()?.to_string_lossy();
-    let is_text = |encoding| value_of(&text, encoding).as_ref() == call.input.as_ref();
-    let encodings = [None, Some(InputEncoding::Text)].into_iter();
-    encodings
-        .flat_map(|encoding| is_text(encoding).then_some(encoding))
-        .next()
+    [None, Some(InputEncoding::Text)]
+        .into_iter()
+        .find(|encoding| value_of(&text, *encoding).as_ref() == call.input.as_ref())
         .flatten()
 }
 
-/// Returns the text of the input that is being written in the part of a call.
+/// Returns the text of an input that is being written; `None` if the input is not.
 pub(super) fn written_in(call: &ToolPart) -> Option<String> {
     let text = call.raw_input.as_ref().map(Text::to_string_lossy);
     (Basis::of(call) == Basis::Writing).then(|| text.unwrap_or_default().into_owned())
@@ -221,7 +222,7 @@ fn value_of(text: &str, encoding: Option<InputEncoding>) -> Option<RawJson<'stat
     }
 }
 
-/// Returns a text that is read as the input of a call.
+/// Returns a text from which the input of a call can be read.
 pub(super) fn text_of(call: &ToolPart) -> String {
     let input = call.input.as_ref();
     let text = match call.input_encoding {

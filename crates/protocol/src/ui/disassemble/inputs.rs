@@ -4,13 +4,15 @@ use super::history::{Next, is_continued, may_have_begun, text_of, written_in};
 use super::tools::Tool;
 use crate::ui::Text;
 
-/// The inputs of dynamic tools that were continued in parts of later steps, and the texts written in each.
+/// The inputs of dynamic tools that were continued in parts of later steps, and the text written in each part.
+///
+/// All indices count the tools of the message.
 pub(super) struct Inputs {
-    /// From the index of a tool to that of the one in which its input continues.
+    /// For each part whose input continues in a later part: the later part.
     next: HashMap<usize, usize>,
-    /// From the index of a tool whose input continues from another part: the text written in this one.
+    /// For each part that continues an input: the text written in it.
     more: HashMap<usize, Text<'static>>,
-    /// From the index of a tool whose input continues in another part: the text written there.
+    /// For each part in which such an input began: the text written in it.
     begun: HashMap<usize, Text<'static>>,
 }
 
@@ -27,7 +29,7 @@ impl Inputs {
                 inputs.more.insert(number, Text::default());
             }
         }
-        // In reverse order: the text up to the end of a part is a prefix of the text of a later one.
+        // Go backwards: the text at the end of a part is a prefix of the text at the end of the next one.
         let mut texts: HashMap<usize, Vec<u16>> = HashMap::new();
         for (number, tool) in tools.iter().enumerate().rev() {
             let is_continued = inputs.more.contains_key(&number);
@@ -57,12 +59,12 @@ impl Inputs {
         inputs
     }
 
-    /// Returns the text written in the part of a tool, if its input continues from another.
+    /// Returns the text written in this part, if it continues an input.
     pub(super) fn more(&self, number: usize) -> Option<&Text<'static>> {
         self.more.get(&number)
     }
 
-    /// Returns the part that continues the input begun in the part of a tool.
+    /// Returns the part that continues the input that began in this part, if there is one.
     pub(super) fn next<'t>(&'t self, number: usize, tools: &'t [Tool<'_>]) -> Option<Next<'t>> {
         let text = self.begun.get(&number)?;
         let next = tools.get(*self.next.get(&number)?)?;
@@ -73,7 +75,7 @@ impl Inputs {
     }
 }
 
-/// Returns the last earlier part in which an input that continues in this one may have begun.
+/// Returns the last earlier part in which the input may have begun, if this part continues one.
 fn begun_before(tool: &Tool<'_>, tools: &[Tool<'_>]) -> Option<usize> {
     if !is_continued(tool.part) {
         return None;
@@ -93,8 +95,8 @@ fn units(text: &str) -> Vec<u16> {
     text.encode_utf16().collect()
 }
 
-/// Returns the common prefix of two texts. The first may end with U+FFFD for half a surrogate pair whose other half the second
-/// has.
+/// Returns the common prefix of two texts. U+FFFD at the end of the first stands for half a surrogate pair, if the second has a
+/// pair there.
 fn common(one: &[u16], two: &[u16]) -> Vec<u16> {
     let pairs = one.iter().zip(two);
     let mut common: Vec<u16> = pairs
@@ -108,7 +110,7 @@ fn common(one: &[u16], two: &[u16]) -> Vec<u16> {
     common
 }
 
-/// Splits a text into the part written already and the rest that makes it read as this value.
+/// Returns the text that was written, and the text to append, so that both together read as this value.
 fn split_written(written: Vec<u16>, value: &[u16]) -> (Vec<u16>, Vec<u16>) {
     let is_space = |unit: &u16| matches!(*unit, 0x09 | 0x0a | 0x0d | 0x20);
     let space = written.iter().take_while(|unit| is_space(unit)).count();
@@ -120,6 +122,6 @@ fn split_written(written: Vec<u16>, value: &[u16]) -> (Vec<u16>, Vec<u16>) {
             return ([before, &common].concat(), more.to_vec());
         }
     }
-    // No more can be read from it than before.
+    // The value does not continue this text, so nothing can be appended.
     (written, Vec::new())
 }

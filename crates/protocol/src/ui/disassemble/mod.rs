@@ -22,26 +22,26 @@ use super::{Assembler, Chunk, UiMessage};
 ///
 /// The first chunk is `start`, with the message's id and metadata. The others follow in the order of the parts, as far as chunks
 /// allow. A text or an input that is still being written stays open. There is no `finish-step` and no `finish`, because a message
-/// does not show whether they have arrived. Encoding and decoding the chunks does not change the result.
+/// does not show whether they have arrived. The chunks may be encoded and decoded without an effect on the message.
 ///
 /// The time is proportional to the size of the message. It includes assembling the chunks again, to check that nothing is
 /// missing.
 ///
 /// # Errors
-/// The chunks create a different message. Chunks can express every message that an assembler has created from decoded chunks,
-/// beginning with [`Assembler::new`]. They cannot express the following, which occurs in messages from elsewhere:
+/// The chunks create a different message. Chunks can express every message that an assembler, begun with [`Assembler::new`], has
+/// created from decoded chunks. They cannot express the following, which occurs in messages from elsewhere:
 ///
 /// - another role than `assistant`, no id, metadata that is `null`, and unknown members of the message;
 /// - text and reasoning parts without a state, as in users' messages; reasoning without an id; citations of a text that is still
 ///   being written;
 /// - `filename` and `providerReference` of a file;
-/// - unknown members of a part, or members whose values do not fit: only data parts pass them on;
+/// - unknown members of a part, or members whose values do not fit, except in data parts;
 /// - unknown parts, and steering messages with anything but texts and files;
 /// - a second data part of the same name and id, which would replace the data of the first;
-/// - tool calls that no chunks lead to: with an unknown state, with a `rawInput` from which `input` cannot be read, as after an
-///   input error in messages of the AI SDK 5, with members of another state (an output before the input is complete), or two of
-///   the same id and kind in one step;
-/// - values that chunks may not have: metadata of providers that is no object of objects, citations with unknown members, keys
+/// - tool calls that no chunks can create: with an unknown state, with a `rawInput` from which `input` cannot be read (as after an
+///   input error in messages of the AI SDK 5), with members of another state (an output before the input is complete), or two
+///   calls with the same id and kind in one step;
+/// - values that chunks may not have: provider metadata that is not an object of objects, citations with unknown members, keys
 ///   like `__proto__`, and text with half a surrogate pair.
 ///
 /// ```
@@ -89,11 +89,11 @@ pub fn disassemble(message: &UiMessage) -> Result<Vec<Chunk<'static>>, Disassemb
     Err(DisassembleError { chunks, part })
 }
 
-/// Returns the message that an assembler creates from the chunks at the other end of a stream.
+/// Returns the message that the chunks create at the other end of a stream, after encoding and decoding.
 fn assembled(chunks: &[Chunk<'static>]) -> UiMessage {
     let mut assembler = Assembler::new().with_limit(usize::MAX);
     for chunk in chunks {
-        // A chunk that does not fit is missing in the result.
+        // A chunk that cannot be decoded or applied is missing in the result, so the caller sees a different message.
         if let Ok(chunk) = Chunk::decode(&chunk.encode()) {
             let _ = assembler.apply(&chunk);
         }

@@ -1,5 +1,5 @@
-//! The order of the chunks of all parts. It is mostly that of the parts. But a chunk of a tool call names only the call or its
-//! approval, so earlier chunks decide which part it reaches.
+//! Orders the chunks of all parts. The order is mostly that of the parts. But a chunk of a tool call names only the call or its
+//! approval, not the part: which part it changes depends on the chunks before it.
 
 use std::collections::HashMap;
 
@@ -50,12 +50,11 @@ pub(super) fn chunks(message: &UiMessage) -> Vec<Chunk<'static>> {
     chunks
 }
 
-/// A place among the chunks: 2n before part n, 2n + 1 after it.
+/// A position among the chunks: 2n before part n, 2n + 1 after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Position(usize);
 
 impl Position {
-    /// Returns the place before the part with this index.
     fn before(part: usize) -> Self {
         Self(2 * part)
     }
@@ -79,7 +78,8 @@ impl Calls {
         let tools = tools(parts);
         let inputs = Inputs::of(&tools);
         let mut calls = Self::default();
-        // A response reaches the first part that requests its approval, so the last such part has to get its own response first.
+        // A response changes the first part that requests its approval. So a later part with the same approval gets its response
+        // first, before the earlier part requests it. `responded` has the position of that response.
         let mut responded: HashMap<&Text<'static>, Position> = HashMap::new();
         for (number, tool) in tools.iter().enumerate().rev() {
             let mut position = Position::after(tool.at);
@@ -89,7 +89,7 @@ impl Calls {
                 None => History::of(tool.part, next.as_ref()),
             };
             if next.is_some() {
-                // The last input that begins in a step is the one that continues.
+                // The input that began last in the step is the one that continues, so begin it at the end of the step.
                 history.write_later(tool.part);
                 position = Position::before(tool.step_end);
                 calls.change(position, history.input_again);
@@ -97,11 +97,12 @@ impl Calls {
                 && inputs.more(second).is_some()
                 && let Some(second) = tools.get(second)
             {
-                // An input that begins here ends the one that continues there.
+                // An input that begins ends the one before it, so begin this one after the second part has continued the other.
                 history.write_later(tool.part);
                 position = Position::after(second.at);
                 calls.change(position, history.input_again);
             }
+            // During the step, results change the first part with this id. After it, they change the last one.
             if tool.is_second && tool.step_end < parts.len() {
                 position = Position::after(tool.step_end);
             }

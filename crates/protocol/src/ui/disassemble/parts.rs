@@ -80,7 +80,7 @@ pub(super) fn chunk_of(part: &Part) -> Option<Chunk<'static>> {
                     Some("transient") if at == 0 && value.get() == "false" => {
                         chunk.transient = Some(false);
                     }
-                    // None of these parts has members that a chunk just passes on.
+                    // A chunk would read these as members of its own, so it cannot pass on values that do not fit them.
                     Some("type" | "id" | "data" | "transient") => {}
                     _ => chunk.other.push((name.clone(), value.clone())),
                 }
@@ -95,7 +95,7 @@ pub(super) fn chunk_of(part: &Part) -> Option<Chunk<'static>> {
     })
 }
 
-/// Returns the metadata of a message as a chunk, without the members that were delivered. `None` if all were.
+/// Returns a chunk with the metadata of a message, without the members that were delivered already. `None` if all were.
 pub(crate) fn rest_of_metadata(
     whole: &UiMessage,
     delivered: Option<&RawJson<'static>>,

@@ -2,14 +2,14 @@ use serde_json::Value;
 
 use crate::ui::RawJson;
 
-/// Returns whether two values are the same. The relay's database rewrites values with another order of members and other forms of
-/// numbers.
+/// Returns whether two values are the same, although the order of members and the notation of numbers may differ: the relay's
+/// database rewrites both.
 pub(crate) fn same(a: Option<&RawJson<'_>>, b: Option<&RawJson<'_>>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) if a.get() == b.get() => true,
         (Some(a), Some(b)) => match (a.deserialize::<Value>(), b.deserialize::<Value>()) {
             (Ok(a), Ok(b)) => same_value(&a, &b),
-            // Values that are too deep to be read count as the same.
+            // Values that cannot be read, such as very deep ones, count as the same.
             _ => true,
         },
         (None, None) => true,

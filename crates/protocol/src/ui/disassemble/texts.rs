@@ -3,12 +3,12 @@ use crate::ui::chunk::{
 };
 use crate::ui::{Chunk, Part, RawJson, ReasoningPart, Text, TextPart, TextState};
 
-/// Returns the rest of a text or reasoning part that is open under an id: this text and the end.
+/// Returns the chunks that complete a text or reasoning part that is open under this id: `rest`, and the end.
 pub(crate) fn rest_of_text(part: &Part, id: &Text<'static>, rest: &str) -> Vec<Chunk<'static>> {
     Written::of(part).map_or_else(Vec::new, |part| part.rest(id, rest))
 }
 
-/// Returns the chunks of a text or reasoning part from this text on. `number` is its index in the message.
+/// Returns the chunks of a text or reasoning part that contains only `rest`. `number` is its index in the message.
 pub(crate) fn text_from(part: &Part, number: usize, rest: &str) -> Vec<Chunk<'static>> {
     let id = Text::from(format!("stored-{number}"));
     let Some(part) = Written::of(part) else {
@@ -19,7 +19,7 @@ pub(crate) fn text_from(part: &Part, number: usize, rest: &str) -> Vec<Chunk<'st
     chunks
 }
 
-/// A part that is written piece by piece.
+/// A part that is written delta by delta.
 #[derive(Clone, Copy)]
 pub(super) enum Written<'p> {
     Text(&'p TextPart),
@@ -86,7 +86,7 @@ impl<'p> Written<'p> {
         }
     }
 
-    /// Returns the chunks that create the part with this index: without an end if it still grows.
+    /// Returns the chunks that create the part, without an end if it is still streaming. `number` is its index in the message.
     pub(super) fn chunks(self, number: usize) -> Vec<Chunk<'static>> {
         let (id, text, state, metadata) = match self {
             Self::Text(part) => (None, &part.text, part.state, &part.provider_metadata),

@@ -5,8 +5,9 @@ use crate::ui::chunk::{
 };
 use crate::ui::{Approval, Chunk, PartialJson, RawJson, Text, ToolPart, ToolState};
 
-/// Returns the missing chunks of a tool call; `None` if the call is another one, or has made less progress. A torn input is the
-/// value that could be read of it.
+/// Returns the chunks that lead from `begun` to `call`; `None` if `begun` is another call, or has made more progress.
+///
+/// `is_torn` means that the input in `begun` broke off: it is only the value that could be read so far.
 pub(crate) fn rest_of_call(
     begun: &ToolPart,
     call: &ToolPart,
@@ -47,7 +48,7 @@ fn is_result(state: &ToolState) -> bool {
     }
 }
 
-/// Returns the input of a call, after this part of it.
+/// Returns the chunks of a call's input that are missing in `begun`, or all of them if there is none.
 pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'static>> {
     if let Some(encoding) = encoding_of_written(call) {
         let written = call.raw_input.as_ref().map(Text::to_string_lossy);
@@ -75,8 +76,8 @@ pub(super) fn input_of(call: &ToolPart, begun: Option<&ToolPart>) -> Vec<Chunk<'
     vec![available_of(call, call.input.clone())]
 }
 
-/// Returns the encoding of an input that was never completed: a completed call does not keep the text. `None` if the call did not
-/// get its input this way.
+/// Returns the encoding of an input that was written but never completed; a completed one does not keep its text. `None` if the
+/// call did not get its input by deltas.
 fn encoding_of_written(call: &ToolPart) -> Option<Option<InputEncoding>> {
     let keeps_text = match call.state {
         ToolState::InputAvailable | ToolState::OutputAvailable | ToolState::Unknown(_) => false,
@@ -104,7 +105,7 @@ fn encoding_of_written(call: &ToolPart) -> Option<Option<InputEncoding>> {
     same(as_text.as_ref(), call.input.as_ref()).then_some(Some(InputEncoding::Text))
 }
 
-/// Begins the input of a call with the names in this part.
+/// Returns the chunk that begins the input of a call, with the names in the part `names`.
 pub(super) fn start_of(
     call: &ToolPart,
     names: &ToolPart,
@@ -120,12 +121,12 @@ pub(super) fn start_of(
     chunk.into()
 }
 
-/// Appends to the input of a call.
+/// Returns the chunk that appends to the input of a call.
 pub(super) fn input_delta_of(call: &ToolPart, delta: impl Into<Text<'static>>) -> Chunk<'static> {
     ToolInputDelta::new(call.tool_call_id.clone(), delta).into()
 }
 
-/// Completes the input of a call.
+/// Returns the chunk that completes the input of a call.
 pub(super) fn available_of(call: &ToolPart, input: Option<RawJson<'static>>) -> Chunk<'static> {
     let mut chunk = ToolInputAvailable::new(call.tool_call_id.clone(), call.tool_name.clone());
     chunk.input = input;
@@ -137,7 +138,7 @@ pub(super) fn available_of(call: &ToolPart, input: Option<RawJson<'static>>) -> 
     chunk.into()
 }
 
-/// Returns whether a call has only an input that could not be read.
+/// Returns whether a call has failed because its input could not be read, so that it has only the text.
 fn is_input_error(call: &ToolPart) -> bool {
     let has_text = call.raw_input.is_some() || call.other.get("rawInput").is_some();
     call.state == ToolState::OutputError
@@ -146,7 +147,7 @@ fn is_input_error(call: &ToolPart) -> bool {
         && encoding_of_written(call).is_none()
 }
 
-/// Returns the request for an approval and the response, without those that were already delivered.
+/// Returns the chunks of an approval, the request and the response, without those that were delivered already.
 pub(super) fn approval_of(call: &ToolPart, begun: Option<&Approval>) -> Vec<Chunk<'static>> {
     let Some(approval) = &call.approval else {
         return Vec::new();

@@ -2,17 +2,17 @@ use std::collections::HashMap;
 
 use crate::ui::{Part, Text, ToolPart};
 
-/// A part of a tool call, with the relevant facts about other parts.
+/// A part of a tool call, and its relation to other parts of the same call.
 pub(super) struct Tool<'p> {
     pub(super) at: usize,
     pub(super) part: &'p ToolPart,
     /// The index at which the next step begins, or the message ends.
     pub(super) step_end: usize,
-    /// Whether another part of its step has the same id. During the step, results reach that one.
+    /// Whether an earlier part of its step has the same id. During the step, results change that one.
     pub(super) is_second: bool,
-    /// The index among the tools of a later part of its step with the same id.
+    /// The later part of its step with the same id, by its index among the tools.
     pub(super) second: Option<usize>,
-    /// The index among the tools of the previous part with this id, if both are dynamic and in different steps.
+    /// The previous part with this id, by its index among the tools, if both are dynamic and in different steps.
     pub(super) before: Option<usize>,
 }
 

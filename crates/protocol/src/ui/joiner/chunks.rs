@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::iter::FusedIterator;
 use std::vec;
 
-use super::half::Half;
+use super::half::{Half, REPLACEMENT};
 use crate::ui::chunk::{ReasoningDelta, TextDelta, ToolInputDelta};
 use crate::ui::held::{allocation, entry};
 use crate::ui::{Chunk, Text};
@@ -11,8 +11,8 @@ use crate::ui::{Chunk, Text};
 /// Joins halves of surrogate pairs that were split between two deltas of one part.
 ///
 /// JavaScript cuts strings between UTF-16 code units, so an emoji may arrive in two deltas with half of it each. After the
-/// joiner, every delta is well-formed: the first half waits for the part's next delta, and a half that stays alone becomes
-/// U+FFFD. All other chunks pass unchanged, in the same order.
+/// joiner, every delta is well-formed: the first half waits for the next delta of its part, and a half that stays alone becomes
+/// U+FFFD. All other chunks pass unchanged. The order stays the same.
 ///
 /// ```text
 ///  a delta ends with a first half ─► it waits ─┬─ the part's next delta begins with the second half ─► one character
@@ -20,9 +20,9 @@ use crate::ui::{Chunk, Text};
 ///                                              └─ the part's next delta is empty ────────────────────► it waits on
 /// ```
 ///
-/// [`push`](Self::push) takes a chunk and returns it, after the chunks that waited before it. [`finish`](Self::finish) returns
-/// the rest at the end of the stream. The [`Assembler`](crate::ui::Assembler) joins halves itself and needs no joiner before it,
-/// although one does no harm.
+/// [`push`](Self::push) takes a chunk. It returns a delta with U+FFFD for each half that this chunk leaves alone, then the chunk.
+/// [`finish`](Self::finish) returns such deltas at the end of the stream. The [`Assembler`](crate::ui::Assembler) joins halves
+/// itself and needs no joiner before it, although one does no harm.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Chunk, Joiner};
@@ -50,7 +50,7 @@ pub struct Joiner {
     message_id: Option<Text<'static>>,
 }
 
-/// The kinds of deltas that belong together.
+/// The kind of a part. Parts of different kinds may have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Text,
@@ -58,14 +58,14 @@ enum Kind {
     ToolInput,
 }
 
-/// An id as code units, which are comparable even if the id is ill-formed.
+/// An id as code units. They can be compared even if the id is ill-formed.
 type Id = Vec<u16>;
 
 impl Joiner {
-    /// The memory limit for waiting halves, with the ids of their parts: 2 MiB. A half beyond the limit becomes U+FFFD at once.
+    /// The memory limit for waiting halves and the ids of their parts: 2 MiB. A half beyond the limit becomes U+FFFD at once.
     ///
-    /// A joiner also keeps the id of the message, unless it is longer than this limit; such an id counts as a different one each
-    /// time.
+    /// A joiner also keeps the id of the message, to see whether a `start` begins another one. It does not keep an id that is
+    /// longer than this limit: a `start` with such an id always counts as another message.
     pub const MAX_WAITING: usize = 2 * 1024 * 1024;
 
     /// Creates a joiner without waiting halves.
@@ -74,7 +74,7 @@ impl Joiner {
         Self::default()
     }
 
-    /// Takes a chunk. Returns the halves that it proves to be alone, then the chunk.
+    /// Takes a chunk. Returns a delta with U+FFFD for each half that this chunk leaves alone, then the chunk.
     pub fn push<'a>(&mut self, mut chunk: Chunk<'a>) -> Joined<'a> {
         let alone = match &mut chunk {
             Chunk::TextDelta(delta) => {
@@ -91,8 +91,9 @@ impl Joiner {
                 Vec::new()
             }
             Chunk::Start(start) => self.start(start.message_id.as_ref()),
-            // Nearly always: no half waits, so the end of a part needs no search.
+            // The usual case: no half waits, so the end of a part needs no search.
             _ if self.halves.is_empty() => Vec::new(),
+            // A start ends an earlier part with the same id: the next delta belongs to the new one.
             Chunk::TextStart(chunk) => self.part_ends(Kind::Text, &chunk.id),
             Chunk::TextEnd(chunk) => self.part_ends(Kind::Text, &chunk.id),
             Chunk::ReasoningStart(chunk) => self.part_ends(Kind::Reasoning, &chunk.id),
@@ -116,7 +117,7 @@ impl Joiner {
         }
     }
 
-    /// Ends the stream. Returns the halves that still waited.
+    /// Ends the stream. Returns a delta with U+FFFD for each half that still waited.
     pub fn finish(&mut self) -> Joined<'static> {
         Joined {
             alone: self.all_end().into_iter(),
@@ -125,6 +126,7 @@ impl Joiner {
     }
 
     fn join(&mut self, kind: Kind, id: &Text<'_>, delta: &mut Text<'_>) {
+        // The usual case: nothing waits, and nothing has to wait.
         if self.halves.is_empty() && delta.is_well_formed() {
             return;
         }
@@ -136,6 +138,7 @@ impl Joiner {
         if !half.is_waiting() {
             return;
         }
+        // Without room to wait, the half becomes U+FFFD now. A stream of lone halves must not fill the memory.
         if self.waiting + size(&key) > Self::MAX_WAITING {
             let joined = std::mem::take(delta).into_string_lossy();
             *delta = (joined + REPLACEMENT).into();
@@ -145,7 +148,7 @@ impl Joiner {
         self.halves.insert(key, half);
     }
 
-    /// Drops the open parts if a `start` has another id than before.
+    /// Ends all parts if a `start` has another id than before, because another message begins.
     fn start(&mut self, message_id: Option<&Text<'_>>) -> Vec<Chunk<'static>> {
         let Some(message_id) = message_id else {
             return Vec::new();
@@ -177,7 +180,7 @@ impl Joiner {
     }
 }
 
-/// The output of a [`Joiner`] for a chunk.
+/// The chunks that a [`Joiner`] returns for a chunk.
 #[derive(Clone, Debug)]
 #[must_use = "these are the chunks; chunks that are not taken are lost"]
 pub struct Joined<'a> {
@@ -202,16 +205,14 @@ impl ExactSizeIterator for Joined<'_> {}
 
 impl FusedIterator for Joined<'_> {}
 
-/// Returns the memory of a waiting half: its place, the id of its part, and the chunk that it becomes if it stays alone.
+/// Returns the memory of a waiting half: its entry, the id of its part, and the chunk that it becomes if it stays alone.
 fn size((_, id): &(Kind, Id)) -> usize {
-    let place = entry(size_of::<((Kind, Id), Half)>()) + size_of::<Chunk<'_>>();
-    // In UTF-8, a code unit has at most three bytes; as an escape six.
-    place + allocation(size_of_val(&**id)) + allocation(6 * id.len())
+    let own = entry(size_of::<((Kind, Id), Half)>()) + size_of::<Chunk<'_>>();
+    // A code unit takes at most three bytes as UTF-8, and six as an escape.
+    own + allocation(size_of_val(&**id)) + allocation(6 * id.len())
 }
 
-const REPLACEMENT: &str = "\u{fffd}";
-
-/// Returns the delta for a half that stayed alone.
+/// Returns the delta for a half that stays alone.
 fn replacement((kind, id): &(Kind, Id)) -> Chunk<'static> {
     let id = Text::from_code_units(id);
     match kind {

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use crate::ui::Text;
 
-/// The first half of a surrogate pair at the end of a piece of text, which waits for the second.
+/// The first half of a surrogate pair at the end of a piece of text, which waits for the second half in the next piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::ui) struct Half(Option<u16>);
 
@@ -12,17 +12,18 @@ impl Half {
         self.0.is_some()
     }
 
-    /// Returns the bytes that [`join`](Self::join) allocates at most, including temporary ones.
+    /// Returns an upper bound for the bytes that [`join`](Self::join) allocates, including temporary ones.
     pub(in crate::ui) fn scratch(self, piece: &Text<'_>) -> usize {
         match piece.is_well_formed() {
             true if self.0.is_none() => 0,
             true => piece.stored_len() + REPLACEMENT.len(),
-            // The code units take two bytes for each byte of the string.
+            // Once for the result, and twice for the code units: two bytes for each byte of the string.
             false => 3 * piece.stored_len() + REPLACEMENT.len(),
         }
     }
 
-    /// Returns the text that is certain after this piece. Halves that stay alone become U+FFFD; one at the end is kept back.
+    /// Returns the text to append for this piece. Halves that stay alone become U+FFFD. A first half at the end waits for the next
+    /// piece.
     pub(in crate::ui) fn join<'a>(&mut self, piece: &'a Text<'_>) -> Cow<'a, str> {
         match piece.as_str() {
             // An empty piece keeps the half waiting.
@@ -31,6 +32,7 @@ impl Half {
             _ => {}
         }
         let mut joined = String::with_capacity(piece.stored_len() + REPLACEMENT.len());
+        // A second half alone is ill-formed, so a well-formed piece cannot bring the one that is waited for.
         if let Some(piece) = piece.as_str() {
             self.0 = None;
             joined.push_str(REPLACEMENT);
@@ -47,4 +49,4 @@ impl Half {
     }
 }
 
-const REPLACEMENT: &str = "\u{fffd}";
+pub(super) const REPLACEMENT: &str = "\u{fffd}";

@@ -16,7 +16,7 @@ pub(crate) fn message_with_content(raw: &str) -> Option<UiMessage> {
             blocks.into_iter().map(part).collect()
         }
     };
-    // Parts that cannot be read, such as `null`.
+    // Such a message may also have `parts` that cannot be read, such as `null`. Those of `content` replace them.
     members.remove("parts");
     let message = UiMessage::new(role.into(), parts);
     Some(UiMessage {

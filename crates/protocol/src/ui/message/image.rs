@@ -8,8 +8,8 @@ use crate::ui::{RawJson, Text};
 
 /// An image for a user's message: see [`UiMessage::with_image`](super::UiMessage::with_image).
 ///
-/// It travels within the message as a `data:` URL, or by its URL. The relay accepts requests of at most 10 MiB, so all images of
-/// a history together may have 7.5 MiB.
+/// The message contains its bytes as a `data:` URL, or only its URL. The relay accepts requests of at most 10 MiB, and base64
+/// takes a third more than the bytes, so all images of a history together may have 7.5 MiB.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Image, UiMessage};
@@ -60,9 +60,11 @@ impl Image {
         Self::from_url(url, media_type)
     }
 
-    /// Creates an image from the content of a file with this name or path, whose extension determines the media type: png, jpg,
-    /// jpeg, gif, webp, avif, bmp, heic, heif, svg, tif or tiff, in any case. Only the last segment of a path is sent, as the
-    /// image's name. This function reads no file: pass the bytes, for example from `std::fs::read`.
+    /// Creates an image from the content of a file and its name or path. This function reads no file: pass the bytes, for example
+    /// from `std::fs::read`.
+    ///
+    /// The extension determines the media type: png, jpg, jpeg, gif, webp, avif, bmp, heic, heif, svg, tif or tiff, in upper or
+    /// lower case. Only the last segment of a path is sent, as the image's name.
     ///
     /// # Errors
     /// The name has another extension, or none: use [`new`](Self::new).

@@ -9,8 +9,7 @@ use crate::ui::{RawJson, Text};
 
 /// Members of a JSON object that its type does not name, or whose values do not fit their type (`"title": null`).
 ///
-/// They keep their order and are written back unchanged. If a name repeats, the later value counts, as in every JSON reader of
-/// the AI SDK.
+/// They keep their order and are written back unchanged. If a name repeats, the last value counts, as in JavaScript.
 #[derive(Clone, Default, PartialEq)]
 pub struct Members {
     list: Vec<(Text<'static>, RawJson<'static>)>,
@@ -49,7 +48,7 @@ impl Members {
         self.list.reserve_exact(members);
     }
 
-    /// Removes a member.
+    /// Removes a member and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<RawJson<'static>> {
         let last = self.list.iter().rposition(|(key, _)| key == name)?;
         let (_, value) = self.list.remove(last);
@@ -129,7 +128,7 @@ impl<'de> Deserialize<'de> for Members {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members = Members::default();
-                while let Some(name) = next_name(&mut map)? {
+                while let Some(name) = map.next_key()? {
                     members.push(name, map.next_value()?);
                 }
                 Ok(members)
@@ -140,74 +139,15 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// Reads the next member's name.
-pub(super) fn next_name<'de, A: MapAccess<'de>>(
-    map: &mut A,
-) -> Result<Option<Text<'static>>, A::Error> {
-    Ok(map.next_key::<Name>()?.map(|Name(name)| name))
-}
-
-/// A member's name, which may be ill-formed too.
-struct Name(Text<'static>);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl Visitor<'_> for NameVisitor {
-            type Value = Name;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                Ok(Name(name.to_owned().into()))
-            }
-
-            fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
-                Ok(Name(match str::from_utf8(name) {
-                    Ok(name) => name.to_owned().into(),
-                    Err(_) => Text::from_code_units(&code_units(name)),
-                }))
-            }
-        }
-
-        // As a string, an ill-formed name would be refused; as bytes, `serde_json` returns WTF-8.
-        deserializer.deserialize_bytes(NameVisitor)
-    }
-}
-
-/// Returns the UTF-16 code units of a string in WTF-8, which is UTF-8 that may contain half surrogate pairs.
-fn code_units(wtf8: &[u8]) -> Vec<u16> {
-    let mut units = Vec::with_capacity(wtf8.len());
-    let mut rest = wtf8;
-    loop {
-        let (text, after) = match str::from_utf8(rest) {
-            Ok(text) => (text, &[][..]),
-            Err(error) => {
-                let (text, after) = rest.split_at(error.valid_up_to());
-                (str::from_utf8(text).unwrap_or_default(), after)
-            }
-        };
-        units.extend(text.encode_utf16());
-        let Some((&[first, second, third], after)) = after.split_first_chunk::<3>() else {
-            return units;
-        };
-        let bits = |byte: u8| u16::from(byte & 0x3f);
-        units.push((u16::from(first & 0x0f) << 12) | (bits(second) << 6) | bits(third));
-        rest = after;
-    }
-}
-
 /// Reads a valid JSON value as a string; `None` for any other kind of value.
 fn read_text(raw: &str) -> Option<Text<'static>> {
     let raw = raw.trim_ascii().strip_prefix('"')?.strip_suffix('"')?;
     Some(Text::from_json_string(raw).into_owned())
 }
 
-/// The type of a member: it reads a JSON value if the value fits.
+/// The type of a member's value.
 pub(in crate::ui) trait Member: Sized {
+    /// Reads a JSON value; `None` if it does not fit the type.
     fn read(raw: &RawJson<'static>) -> Option<Self>;
 }
 
@@ -223,20 +163,9 @@ impl Member for bool {
     }
 }
 
-/// Returns the string `prefix` + `name`.
-pub(super) fn prefixed(prefix: &str, name: &Text<'_>) -> Text<'static> {
-    if let Some(name) = name.as_str() {
-        return format!("{prefix}{name}").into();
-    }
-    let mut json = String::new();
-    name.write_json(&mut json);
-    let raw = json.get(1..json.len() - 1).unwrap_or_default();
-    Text::from_json_string(&format!("{prefix}{raw}")).into_owned()
-}
-
 /// An object with fields of its own, and other members that are written after them.
 pub(in crate::ui) trait Object {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error>;
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error>;
 
     fn other(&self) -> &Members;
 }
@@ -250,19 +179,19 @@ pub(in crate::ui) fn write_object<S: Serializer>(
     if other.iter().all(|(name, _)| name.is_well_formed()) {
         return write_members(object, serializer.serialize_map(None)?);
     }
-    // `serde` can only write names that are Rust strings: write this object as text instead.
+    // `serde` can only write names that are Rust strings, so write this object as raw JSON.
     write_members(object, JsonText::default())
         .map_err(S::Error::custom)?
         .serialize(serializer)
 }
 
 fn write_members<M: SerializeMap>(object: &impl Object, map: M) -> Result<M::Ok, M::Error> {
-    let mut fields = Fields {
+    let mut fields = FieldWriter {
         map,
         written: Vec::new(),
     };
     object.write_fields(&mut fields)?;
-    let Fields { mut map, written } = fields;
+    let FieldWriter { mut map, written } = fields;
     for (name, value) in object.other().iter() {
         if !written.iter().any(|field| name == field) {
             map.serialize_entry(name, value)?;
@@ -272,12 +201,12 @@ fn write_members<M: SerializeMap>(object: &impl Object, map: M) -> Result<M::Ok,
 }
 
 /// The fields of an object while it is written.
-pub(in crate::ui) struct Fields<M> {
+pub(in crate::ui) struct FieldWriter<M> {
     map: M,
     written: Vec<&'static str>,
 }
 
-impl<M: SerializeMap> Fields<M> {
+impl<M: SerializeMap> FieldWriter<M> {
     pub(in crate::ui) fn field(
         &mut self,
         name: &'static str,

@@ -10,7 +10,7 @@ mod ui_message;
 pub(crate) use content::message_with_content;
 pub use image::Image;
 pub use members::Members;
-pub(super) use members::{Fields, Member, Object, write_object};
+pub(super) use members::{FieldWriter, Member, Object, write_object};
 pub use part::{
     CustomPart, DataPart, FilePart, Part, ReasoningFilePart, ReasoningPart, SourceDocumentPart,
     SourceUrlPart, SteeringMessagePart, StepStartPart, TextPart, TextState,

@@ -1,7 +1,7 @@
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::members::{Fields, Member, Members, Object, prefixed, write_object};
+use super::members::{FieldWriter, Member, Members, Object, write_object};
 use super::tool::ToolPart;
 use crate::ui::chunk::elements;
 use crate::ui::held::allocation;
@@ -75,7 +75,7 @@ impl Part {
             .unwrap_or(Self::Unknown(raw))
     }
 
-    /// Reads a part of a known type. Steering messages do not nest: within one, another is unknown.
+    /// Reads a part of a known type. A steering message within another is unknown, as they do not nest.
     fn from_members(mut members: Members, nested: bool) -> Option<Self> {
         let kind: Text<'static> = members.take("type")?;
         Some(match kind.as_str().unwrap_or_default() {
@@ -210,7 +210,7 @@ impl TextPart {
 }
 
 impl Object for TextPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "text")?;
         fields.field("text", &self.text)?;
         fields.optional("state", self.state.as_ref())?;
@@ -271,7 +271,7 @@ impl ReasoningPart {
 }
 
 impl Object for ReasoningPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "reasoning")?;
         fields.optional("id", self.id.as_ref())?;
         fields.field("text", &self.text)?;
@@ -333,7 +333,7 @@ impl SourceUrlPart {
 }
 
 impl Object for SourceUrlPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "source-url")?;
         fields.field("sourceId", &self.source_id)?;
         fields.field("url", &self.url)?;
@@ -404,7 +404,7 @@ impl SourceDocumentPart {
 }
 
 impl Object for SourceDocumentPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "source-document")?;
         fields.field("sourceId", &self.source_id)?;
         fields.field("mediaType", &self.media_type)?;
@@ -471,7 +471,7 @@ impl FilePart {
 }
 
 impl Object for FilePart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "file")?;
         fields.field("mediaType", &self.media_type)?;
         fields.field("url", &self.url)?;
@@ -530,7 +530,7 @@ impl ReasoningFilePart {
 }
 
 impl Object for ReasoningFilePart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "reasoning-file")?;
         fields.field("mediaType", &self.media_type)?;
         fields.field("url", &self.url)?;
@@ -582,7 +582,7 @@ impl CustomPart {
 }
 
 impl Object for CustomPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "custom")?;
         fields.field("kind", &self.kind)?;
         fields.optional("providerMetadata", self.provider_metadata.as_ref())?;
@@ -617,7 +617,7 @@ impl StepStartPart {
 }
 
 impl Object for StepStartPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "step-start")?;
         Ok(())
     }
@@ -666,7 +666,7 @@ impl SteeringMessagePart {
         Some(parts)
     }
 
-    /// Returns the memory of the parts read from this, at most, in bytes.
+    /// Returns an upper bound for the memory of the parts read from this value, in bytes.
     pub(crate) fn size_of_parts(raw: &RawJson<'_>) -> usize {
         let json = raw.get();
         let count = |byte| memchr::memchr_iter(byte, json.as_bytes()).count();
@@ -689,7 +689,7 @@ impl SteeringMessagePart {
 }
 
 impl Object for SteeringMessagePart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("type", "steering-message")?;
         fields.field("id", &self.id)?;
         fields.field("parts", &self.parts)?;
@@ -744,8 +744,8 @@ impl DataPart {
 }
 
 impl Object for DataPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
-        fields.field("type", &prefixed("data-", &self.name))?;
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
+        fields.field("type", &self.name.prefixed("data-"))?;
         fields.optional("id", self.id.as_ref())?;
         fields.optional("data", self.data.as_ref())?;
         Ok(())

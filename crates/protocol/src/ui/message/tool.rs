@@ -1,14 +1,14 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::members::{Fields, Member, Members, Object, prefixed, write_object};
+use super::members::{FieldWriter, Member, Members, Object, write_object};
 use crate::ui::chunk::InputEncoding;
 use crate::ui::{RawJson, Text};
 
 /// A `tool-NAME` or `dynamic-tool` part: one call of a tool.
 ///
-/// [`state`](Self::state) determines which members are present, but not strictly: a call that was approved and then streamed
-/// again keeps its approval, as in the AI SDK.
+/// The members that are present depend on the [`state`](Self::state), but not strictly: as in the AI SDK, a call whose input
+/// streams again keeps the approval that it had.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ToolPart {
@@ -20,11 +20,11 @@ pub struct ToolPart {
     pub dynamic: bool,
     /// The progress of the call.
     pub state: ToolState,
-    /// The input, or the value that can be read of it so far. Absent if nothing can be read.
+    /// The input. While it streams, the value that can be read so far. Absent if none can be read.
     pub input: Option<RawJson<'static>>,
-    /// `rawInput`: the text of the input as it arrived, while it streams and after an error.
+    /// `rawInput`: the text of the input as it arrived. Present while the input streams, and after an error.
     pub raw_input: Option<Text<'static>>,
-    /// `inputEncoding`: the encoding of `raw_input`; JSON if absent.
+    /// `inputEncoding`: the encoding of `raw_input`. JSON if absent.
     pub input_encoding: Option<InputEncoding>,
     /// The tool's output.
     pub output: Option<RawJson<'static>>,
@@ -49,7 +49,7 @@ pub struct ToolPart {
 }
 
 impl ToolPart {
-    /// Creates a `tool-NAME` part with a state and nothing else.
+    /// Creates a `tool-NAME` part with this state and no further members.
     #[must_use]
     pub fn new(
         tool_name: impl Into<Text<'static>>,
@@ -106,12 +106,12 @@ impl ToolPart {
 }
 
 impl Object for ToolPart {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         if self.dynamic {
             fields.field("type", "dynamic-tool")?;
             fields.field("toolName", &self.tool_name)?;
         } else {
-            fields.field("type", &prefixed("tool-", &self.tool_name))?;
+            fields.field("type", &self.tool_name.prefixed("tool-"))?;
         }
         fields.field("toolCallId", &self.tool_call_id)?;
         fields.field("state", &self.state)?;
@@ -170,7 +170,7 @@ pub enum ToolState {
 }
 
 impl ToolState {
-    /// Returns the word in JSON, unless it is unknown.
+    /// Returns the word in JSON; as an error, the text of an unknown state.
     fn word(&self) -> Result<&'static str, &Text<'static>> {
         Ok(match self {
             Self::InputStreaming => "input-streaming",
@@ -221,7 +221,7 @@ impl Member for InputEncoding {
 pub struct Approval {
     /// The id, which the response repeats.
     pub id: Text<'static>,
-    /// The decision.
+    /// The decision. Absent while it is pending.
     pub approved: Option<bool>,
     /// The description of the request for the person who decides.
     pub descriptor: Option<RawJson<'static>>,
@@ -275,7 +275,7 @@ impl Member for Approval {
 }
 
 impl Object for Approval {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.field("id", &self.id)?;
         fields.optional("approved", self.approved.as_ref())?;
         fields.optional("descriptor", self.descriptor.as_ref())?;

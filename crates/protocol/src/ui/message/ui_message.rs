@@ -5,16 +5,16 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::image::Image;
-use super::members::{Fields, Members, Object, next_name, write_object};
+use super::members::{FieldWriter, Members, Object, write_object};
 use super::part::Part;
 use super::tool::ToolPart;
 use crate::ui::{RawJson, Text};
 
 /// A message as `useChat` of the AI SDK shows it.
 ///
-/// A message serializes to the AI SDK's JSON and deserializes without loss, whatever it contains: it keeps unknown members and
-/// parts, strings with half a surrogate pair, numbers of any size, and unknown roles. Because it keeps raw values, it
-/// deserializes with `serde_json` only, and not within an internally tagged or untagged enum, which reads its members twice.
+/// A message serializes to the AI SDK's JSON and deserializes without loss: it keeps unknown members, parts and roles, strings
+/// with half a surrogate pair, and numbers of any size. Because it keeps raw JSON, it deserializes only with `serde_json`, and not
+/// within an internally tagged or untagged enum.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::{Role, UiMessage};
@@ -39,7 +39,7 @@ pub struct UiMessage {
     pub id: Option<Text<'static>>,
     /// The author of the message.
     pub role: Role,
-    /// Metadata of the message: usage, times, or values of the application.
+    /// The metadata of the message, such as usage, times, or values of the application.
     pub metadata: Option<RawJson<'static>>,
     /// The parts in order.
     pub parts: Vec<Part>,
@@ -142,7 +142,7 @@ impl UiMessage {
 }
 
 impl Object for UiMessage {
-    fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+    fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
         fields.optional("id", self.id.as_ref())?;
         fields.optional("metadata", self.metadata.as_ref())?;
         fields.field("role", &self.role)?;
@@ -175,7 +175,7 @@ impl<'de> Deserialize<'de> for UiMessage {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UiMessage, A::Error> {
                 let mut parts = None;
                 let mut members = Members::new();
-                while let Some(name) = next_name(&mut map)? {
+                while let Some(name) = map.next_key::<Text<'static>>()? {
                     if name == "parts" {
                         parts = Some(map.next_value()?);
                     } else {
@@ -193,7 +193,7 @@ impl<'de> Deserialize<'de> for UiMessage {
             }
         }
 
-        // Reads from text, so that a `serde_json::Value` can be read too: its map has no raw names.
+        // Read the value as text first. A `serde_json::Value` can be read this way, too: its own map returns no raw JSON.
         let text = <RawJson<'static> as Deserialize>::deserialize(deserializer)?;
         serde_json::Deserializer::from_str(text.get())
             .deserialize_map(MessageVisitor)
@@ -216,7 +216,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Returns the word in JSON, unless it is unknown.
+    /// Returns the word in JSON; as an error, the text of an unknown role.
     fn word(&self) -> Result<&'static str, &Text<'static>> {
         Ok(match self {
             Self::System => "system",

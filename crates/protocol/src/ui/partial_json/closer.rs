@@ -2,14 +2,14 @@ use crate::ui::held::allocation;
 
 /// Finds the position at which a truncated document has to be cut, and the text that closes it there.
 ///
-/// It is no JSON parser, and its result need not be valid. It makes the same mistakes as the AI SDK, which takes `"a\"b"` as a
-/// key for `"a\"` and others, so that there is a value exactly if the AI SDK has one.
+/// It is not a JSON parser, and its result need not be JSON. It makes the same mistakes as the AI SDK, so that there is a value
+/// exactly if the AI SDK has one. For example, it takes the escaped quote in the key `"a\"b"` for the end of the key.
 #[derive(Clone, Debug)]
 pub(super) struct Closer {
     stack: Vec<State>,
-    /// The number of bytes that are kept: up to the last position at which the document can be closed.
+    /// The number of bytes before the last position at which the document can be closed.
     kept: usize,
-    /// The start of the current word.
+    /// The start of the current word: `true`, `false` or `null`.
     word_start: usize,
     /// The number of hexadecimal digits of an escape so far.
     hex_digits: u8,
@@ -47,7 +47,7 @@ impl Default for Closer {
 }
 
 impl Closer {
-    /// Reads the text from `start`. The text before it was read already.
+    /// Reads the text from `start` to its end. The text before `start` was read already.
     pub(super) fn read(&mut self, text: &str, start: usize) {
         let bytes = text.as_bytes();
         let mut at = start;
@@ -71,7 +71,7 @@ impl Closer {
                 }
                 _ if byte.is_ascii() => self.read_byte(bytes, byte, at),
                 _ => {
-                    // The AI SDK reads UTF-16 code units, of which this character has one or two.
+                    // The AI SDK reads UTF-16 code units, so it reads a character of four bytes twice.
                     let length = if byte < 0xe0 {
                         2
                     } else if byte < 0xf0 {
@@ -90,12 +90,12 @@ impl Closer {
         }
     }
 
-    /// Returns the number of bytes of the text that are kept.
+    /// Returns the number of bytes that are kept when the text is closed.
     pub(super) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// Returns the approximate number of bytes that close the text.
+    /// Returns an upper bound for the number of bytes that close the text.
     pub(super) fn depth(&self) -> usize {
         self.stack.len() + 4
     }
@@ -164,6 +164,7 @@ impl Closer {
                 self.value_start(byte, at, State::ArrayAfterValue);
             }
             (State::ArrayAfterValue, b',' | b']') => self.after_value(byte, at),
+            // The AI SDK keeps any other byte here. If it is not whitespace, the result is not JSON, and there is no value.
             (State::ArrayAfterValue, _) => self.kept = at + 1,
 
             (State::Escape, b'u') => {
@@ -179,6 +180,7 @@ impl Closer {
             }
 
             (State::String, _) | (State::Number, b'0'..=b'9') => self.kept = at + 1,
+            // A number cannot end with one of these, so they are kept only with the digit after them.
             (State::Number, b'e' | b'E' | b'-' | b'.') => {}
             (State::Number, _) => {
                 self.stack.pop();
@@ -224,9 +226,11 @@ impl Closer {
             b'[' => State::ArrayStart,
             _ => return,
         };
+        // A minus is not a number yet. Everything else that begins a value can be closed at once.
         if byte != b'-' {
             self.kept = at + 1;
         }
+        // The state after the value lies under the state of the value, and returns when that one is popped.
         self.become_state(after);
         self.stack.push(state);
     }

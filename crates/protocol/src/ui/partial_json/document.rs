@@ -5,18 +5,18 @@ use super::forbidden::has_forbidden_key;
 use super::grammar::Grammar;
 use crate::ui::RawJson;
 
-/// A JSON document that grows, with the value it has so far at any time.
+/// A JSON document that arrives in pieces, and its value so far.
 ///
 /// The value is that of the AI SDK's `parsePartialJson` for the same text: a truncated document is closed where it ends (inside a
-/// string, a number, a word, after a comma or a colon). A document that cannot be closed has no value, nor does one with a key
+/// string, a number or a word, after a comma or a colon). There is no value if the document cannot be closed, or has a key
 /// `__proto__`, or `prototype` under `constructor`.
 ///
 /// ```text
-///  text ─► Grammar ─┬─ JSON so far ───────────────────────────────► closed by the grammar
-///                   └─ is_odd ─► Closer, which reads it once more ─► cut and closed like the AI SDK, then checked by a grammar
+///  text ─► Grammar ─┬─ JSON so far ────────────────────────────────► closed by the grammar
+///                   └─ is_odd ─► Closer, which reads it once more ─► cut and closed as by the AI SDK, then checked by a grammar
 /// ```
 ///
-/// Each piece is scanned once, when it arrives. Reading the value costs only a copy of it.
+/// Each piece is scanned once, when it arrives, so that many small pieces take linear time. Reading the value copies the text.
 ///
 /// ```
 /// use twentyfirst_protocol::ui::PartialJson;
@@ -35,9 +35,9 @@ use crate::ui::RawJson;
 #[derive(Clone, Debug, Default)]
 pub struct PartialJson {
     text: String,
-    /// Has read the text. If there is a closer, it has only read the bytes that the closer keeps.
+    /// The grammar after the text. If there is a closer: after the bytes that the closer keeps.
     grammar: Grammar,
-    /// Closes texts that the AI SDK reads differently from the grammar.
+    /// Present once the AI SDK may read the text differently from the grammar.
     closer: Option<Closer>,
 }
 
@@ -59,7 +59,8 @@ impl PartialJson {
         }
         self.grammar.read(&self.text, self.text.len());
         if self.grammar.is_odd() {
-            // The grammar cannot close such a text like the AI SDK. A closer reads it again, and decides from here on.
+            // The AI SDK may close such a text differently. A closer, which closes it the same way, reads it again and decides from
+            // here on.
             let mut closer = Closer::default();
             closer.read(&self.text, 0);
             self.grammar = Grammar::default();
@@ -74,7 +75,7 @@ impl PartialJson {
         &self.text
     }
 
-    /// Returns the text so far.
+    /// Returns the text so far, without a copy.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
@@ -124,7 +125,7 @@ impl PartialJson {
         grammar.is_complete().then_some(grammar)
     }
 
-    /// Returns a copy with another piece, for texts that are only looked at.
+    /// Returns a copy with another piece appended, to look at.
     pub(crate) fn with(&self, piece: &str) -> Self {
         let mut text = String::with_capacity(self.text.len() + piece.len());
         text.push_str(&self.text);
@@ -142,7 +143,7 @@ impl PartialJson {
         self.text.capacity()
     }
 
-    /// Reserves capacity for a text of exactly this many bytes.
+    /// Makes the capacity of the text at least this many bytes.
     pub(crate) fn reserve(&mut self, capacity: usize) {
         let more = capacity.saturating_sub(self.text.len());
         self.text.reserve_exact(more);
@@ -153,7 +154,7 @@ impl PartialJson {
         self.grammar.held() + self.closer.as_ref().map_or(0, Closer::held)
     }
 
-    /// Returns the approximate number of open objects and arrays.
+    /// Returns an upper bound for the number of open objects and arrays.
     pub(crate) fn depth(&self) -> usize {
         self.closer
             .as_ref()

@@ -4,9 +4,9 @@ use crate::ui::Text;
 
 /// Returns whether a value contains a key that the AI SDK refuses: `__proto__`, or `prototype` in the object under `constructor`.
 ///
-/// If a member repeats, only its last value counts, and the content of the earlier ones is ignored. `json` must be valid.
+/// If a member repeats, only its last value counts: a forbidden key in an earlier value is ignored. `json` must be valid.
 ///
-/// Takes 9 bytes for each container that is open at once, and at most about 100 KiB beyond that.
+/// Takes 9 bytes of memory for each container that is open at once, and at most about 100 KiB beyond that.
 pub(super) fn has_forbidden_key(json: &str) -> bool {
     let depth = depth(json);
     let mut open = Open {
@@ -34,7 +34,7 @@ pub(super) fn has_forbidden_key(json: &str) -> bool {
                 }
             }
             b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {}
-            // Each byte of a number or a word ends a value, which has the same effect as one end.
+            // Every byte of a number or a word counts as the end of a value. Several ends have the same effect as one.
             _ => ended = Some(Value::default()),
         }
         at += 1;
@@ -51,7 +51,7 @@ pub(super) fn has_forbidden_key(json: &str) -> bool {
     false
 }
 
-/// The relevant facts about a value that was read.
+/// A value that was read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Value {
     is_forbidden: bool,
@@ -61,28 +61,28 @@ struct Value {
 /// The open arrays and objects.
 struct Open<'a> {
     json: &'a str,
-    /// The facts about each, as flags.
+    /// The flags of each container.
     containers: Vec<u8>,
-    /// The starts of the keys whose values come next, including the quote.
+    /// The positions of the opening quotes of the keys whose values are being read.
     keys: Vec<usize>,
-    /// The members of open objects whose latest values are forbidden: the depth of the object, and the key.
+    /// The members of open objects whose latest values contain a forbidden key: the depth of the object, and the member's key.
     forbidden: BTreeSet<(usize, Vec<u16>)>,
     /// The total length of those keys.
     forbidden_units: usize,
 }
 
-/// A key was read, and its value was not.
+/// The flag of a container whose last key has no value yet.
 const KEY: u8 = 1;
-/// It has a forbidden member or element that cannot be replaced.
+/// The flag of a container with a forbidden key that no later member can replace.
 const FORBIDDEN: u8 = 2;
-/// Its member `constructor` has a member `prototype`.
+/// The flag of an object whose member `constructor` has a member `prototype`.
 const CONSTRUCTOR: u8 = 4;
-/// It has a member `prototype`.
+/// The flag of an object with a member `prototype`.
 const PROTOTYPE: u8 = 8;
 
 impl Open<'_> {
-    /// Returns whether there are more replaceable forbidden members than in any honest document. Such a document counts as
-    /// forbidden.
+    /// Returns whether there are more forbidden members that could still be replaced than in any honest document. Such a document
+    /// counts as forbidden, so that the list stays short.
     fn holds_too_many(&self) -> bool {
         self.forbidden.len() > 1_000 || self.forbidden_units > 16 * 1024
     }
@@ -101,6 +101,7 @@ impl Open<'_> {
             return;
         };
         if *flags & KEY == 0 {
+            // An element of an array, which nothing can replace.
             if value.is_forbidden {
                 *flags |= FORBIDDEN;
             }
@@ -112,10 +113,12 @@ impl Open<'_> {
         match key.as_str() {
             Some("__proto__") => *flags |= FORBIDDEN,
             Some("prototype") => *flags |= PROTOTYPE,
+            // A later `constructor` replaces an earlier one, so the flag may go again.
             Some("constructor") if value.has_prototype => *flags |= CONSTRUCTOR,
             Some("constructor") => *flags &= !CONSTRUCTOR,
             _ => {}
         }
+        // A later member of the same key may replace this value, so remember the key instead of setting a flag.
         if value.is_forbidden {
             let key = key.to_code_units();
             let units = key.len();
@@ -134,6 +137,7 @@ impl Open<'_> {
     fn end_container(&mut self) -> Value {
         let depth = self.containers.len();
         let flags = self.containers.pop().unwrap_or_default();
+        // The members of this container can no longer be replaced.
         let mut is_forbidden = flags & (FORBIDDEN | CONSTRUCTOR) != 0;
         while self.forbidden.last().is_some_and(|last| last.0 == depth) {
             is_forbidden = true;
@@ -148,7 +152,7 @@ impl Open<'_> {
     }
 }
 
-/// Returns the most containers that are open at once.
+/// Returns the largest number of containers that are open at once.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
     while let Some(byte) = json.as_bytes().get(at) {
@@ -164,7 +168,7 @@ fn depth(json: &str) -> usize {
     deepest
 }
 
-/// Returns the contents of the string whose opening quote is at `start`.
+/// Returns the content of the string whose opening quote is at `start`.
 fn string_at(json: &str, start: usize) -> &str {
     let bytes = json.as_bytes();
     let mut end = start + 1;

@@ -10,7 +10,9 @@ pub(super) struct Grammar {
     containers: Vec<Container>,
     /// The number of bytes read.
     read: usize,
+    /// The number of bytes before the last position at which the text can be closed.
     kept: usize,
+    /// The start of the current key, after its quote.
     key_start: usize,
     is_odd: bool,
     has_suspicious_key: bool,
@@ -46,7 +48,7 @@ enum State {
 enum Str {
     Plain,
     Escape,
-    /// So many hexadecimal digits have to follow.
+    /// In a `\u` escape, with this many hexadecimal digits to follow.
     Unicode(u8),
 }
 
@@ -64,13 +66,14 @@ enum Num {
 }
 
 impl Grammar {
-    /// Reads the text up to `end`, from the end of the last read.
+    /// Reads on, up to `end`. Everything before was read by earlier calls.
     pub(super) fn read(&mut self, text: &str, end: usize) {
         let bytes = text.as_bytes();
         let bytes = bytes.get(..end).unwrap_or(bytes);
         while let Some(&byte) = bytes.get(self.read) {
             match self.state {
                 State::String(Str::Plain) => {
+                    // A string can be closed anywhere but within an escape.
                     self.skip_plain(bytes);
                     self.kept = self.read;
                     match bytes.get(self.read) {
@@ -84,6 +87,7 @@ impl Grammar {
                     }
                 }
                 State::Key(Str::Plain) => {
+                    // Not kept, because a key cannot be closed without its value.
                     self.skip_plain(bytes);
                     match bytes.get(self.read) {
                         None => return,
@@ -105,7 +109,7 @@ impl Grammar {
                 },
                 State::Key(place) => match place.after(byte) {
                     Some(after) => {
-                        // The AI SDK takes the quote for the end of the key.
+                        // The AI SDK takes this quote for the end of the key.
                         self.is_odd |= (place, byte) == (Str::Escape, b'"');
                         self.state = State::Key(after);
                     }
@@ -133,7 +137,7 @@ impl Grammar {
         }
     }
 
-    /// Returns whether the text is a document.
+    /// Returns whether the text is a complete document.
     pub(super) fn is_complete(&self) -> bool {
         let value_ended = match self.state {
             State::AfterValue => true,
@@ -143,7 +147,7 @@ impl Grammar {
         value_ended && self.containers.is_empty()
     }
 
-    /// Returns whether there may be a key that the AI SDK refuses.
+    /// Returns whether the text may have a key that the AI SDK refuses.
     pub(super) fn has_suspicious_key(&self) -> bool {
         self.has_suspicious_key
     }
@@ -153,7 +157,7 @@ impl Grammar {
         self.is_odd
     }
 
-    /// Returns the number of bytes that are kept when the text is closed: up to the last position at which it can be.
+    /// Returns the number of bytes that are kept when the text is closed.
     pub(super) fn kept(&self) -> usize {
         self.kept
     }
@@ -188,6 +192,7 @@ impl Grammar {
 
     fn breaks(&mut self) {
         self.state = State::Broken;
+        // The AI SDK reads on at an error, and may still close the text. Only the closer knows how.
         self.is_odd = true;
     }
 
@@ -205,6 +210,7 @@ impl Grammar {
     fn structural_byte(&mut self, byte: u8) {
         match (self.state, byte) {
             (_, b' ' | b'\n' | b'\r' | b'\t') => {}
+            // Not kept: a document that ends here is closed before the comma.
             (State::AfterValue, b',') => match self.containers.last() {
                 Some(Container::Object) => self.state = State::BeforeKey,
                 Some(Container::Array) => self.state = State::BeforeValue,
@@ -238,11 +244,13 @@ impl Grammar {
                 State::BeforeFirstValue
             }
             b'-' => {
+                // Not kept, because a minus alone is not a number.
                 self.state = State::Number(Num::Minus);
                 return;
             }
             b'0' => State::Number(Num::Zero),
             b'1'..=b'9' => State::Number(Num::Integer),
+            // A word is kept from its first letter on, because the rest of it is known.
             b't' => State::Word(b"rue"),
             b'f' => State::Word(b"alse"),
             b'n' => State::Word(b"ull"),
@@ -269,19 +277,21 @@ impl Grammar {
             (Num::Zero | Num::Integer | Num::Fraction, b'e' | b'E') => Num::Exponent,
             (Num::Exponent, b'-') => Num::ExponentSign,
             (Num::Exponent, b'+') => {
-                // The AI SDK takes this for the end of the number.
+                // The AI SDK takes `+` for the end of the number.
                 self.is_odd = true;
                 Num::ExponentSign
             }
             (Num::Exponent | Num::ExponentSign | Num::ExponentDigits, b'0'..=b'9') => {
                 Num::ExponentDigits
             }
+            // A number has no end of its own: the byte after it belongs to the structure.
             _ if place.may_end() => {
                 self.state = State::AfterValue;
                 return self.structural_byte(byte);
             }
             _ => return self.breaks(),
         };
+        // A number cannot end with a point, an exponent or a sign, so only digits are kept.
         if byte.is_ascii_digit() {
             self.kept = self.read + 1;
         }

@@ -1,4 +1,4 @@
-//! Reads JSON that is still being written, as far as it goes.
+//! Reads JSON that is still being written.
 
 mod closer;
 mod document;

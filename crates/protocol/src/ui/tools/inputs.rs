@@ -3,7 +3,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::view::views;
-use crate::ui::message::{Fields, Member, Object, write_object};
+use crate::ui::message::{FieldWriter, Member, Object, write_object};
 use crate::ui::{Members, RawJson, Text};
 
 views! {
@@ -75,7 +75,7 @@ views! {
         file_type: Text<'static> = "type",
         /// `output_mode`: `content`, `files_with_matches` or `count`.
         output_mode: Text<'static> = "output_mode",
-        /// `head_limit`: the most lines or entries in the output.
+        /// `head_limit`: the maximum number of lines or entries in the output.
         head_limit: u64 = "head_limit",
         /// Whether a match may span several lines.
         multiline: bool = "multiline",

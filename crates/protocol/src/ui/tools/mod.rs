@@ -1,11 +1,11 @@
 //! Typed views of the usual tools of agents, and of their outputs.
 //!
 //! [`Tool`] is a view of a call's input, [`ToolOutput`] of its output. A view is created on demand; the part or the chunk keeps
-//! the original JSON. Tools differ between runtimes and change without notice, so a mismatch is not an error: unknown members,
-//! and members of another type than here, are in [`other`](Bash::other), and an input without the required members of its tool is
-//! [`Tool::Other`]. Every view serializes to the JSON that it was created from.
+//! the original JSON. The inputs are those of Claude Code, which runs the relay's agents.
 //!
-//! The inputs are those of Claude Code, which runs the relay's agents.
+//! Tools differ between runtimes and change without notice, so a mismatch is not an error. Unknown members, and members of another
+//! type than here, are in [`other`](Bash::other). An input without the required members of its tool is [`Tool::Other`]. Every view
+//! serializes to the JSON that it was created from.
 //!
 //! ```
 //! use twentyfirst_protocol::ui::tools::{Tool, ToolOutput};

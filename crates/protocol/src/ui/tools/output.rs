@@ -3,7 +3,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::view::views;
-use crate::ui::message::{Fields, Member, Object, write_object};
+use crate::ui::message::{FieldWriter, Member, Object, write_object};
 use crate::ui::{Members, RawJson, Text, ToolPart};
 
 views! {
@@ -21,7 +21,7 @@ views! {
     }
 }
 
-/// A view of a tool's output. For the relay's agents it is a text or blocks of text, whatever the tool is.
+/// A view of a tool's output. The relay's agents return a text or blocks of text, whatever the tool is.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ToolOutput {
@@ -50,8 +50,8 @@ impl ToolOutput {
         }
     }
 
-    /// Returns the text: the standard output of a command followed by its standard error, or the text blocks among several
-    /// blocks, joined by line breaks. `None` if there is no text.
+    /// Returns the text of the output; `None` if there is none. For a command, this is the standard output followed by the
+    /// standard error. Of several blocks, the text blocks are joined by line breaks.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.to_string_lossy().into_owned()),

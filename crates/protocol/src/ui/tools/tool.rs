@@ -26,7 +26,7 @@ pub enum Tool {
     Task(Task),
     /// Replaces the to-do list.
     TodoWrite(TodoWrite),
-    /// Another tool, or an input that does not have the required members, or not yet.
+    /// Another tool, or an input without the required members, for example because it is still streaming.
     #[non_exhaustive]
     Other {
         /// The tool's name.
@@ -37,7 +37,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// Creates a view of the input of a call in a message. While it streams, it is the value that can be read so far.
+    /// Creates a view of the input of a call in a message. While the input streams, the view shows what can be read so far.
     pub fn of(part: &ToolPart) -> Self {
         Self::view(&part.tool_name, part.input.as_ref())
     }

@@ -40,7 +40,7 @@ macro_rules! views {
         }
 
         impl Object for $name {
-            fn write_fields<M: SerializeMap>(&self, fields: &mut Fields<M>) -> Result<(), M::Error> {
+            fn write_fields<M: SerializeMap>(&self, fields: &mut FieldWriter<M>) -> Result<(), M::Error> {
                 $(fields.field($required_name, &self.$required)?;)*
                 $(fields.optional($optional_name, self.$optional.as_ref())?;)*
                 Ok(())
