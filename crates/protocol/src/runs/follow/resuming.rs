@@ -61,7 +61,7 @@ impl Resuming {
         }
         match self.exchange.poll(now, Deadline::none()) {
             Next::Send(send) => Transition::Stay(Step::Send(send)),
-            Next::Read { until } => Transition::Stay(cx.clock.wait([until], now)),
+            Next::Wait { until } => Transition::Stay(cx.clock.wait([until], now)),
             Next::Failed(error) => {
                 cx.resumes.failed += 1;
                 // The relay would refuse again. The run is still followed, without a stream.
