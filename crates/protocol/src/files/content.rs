@@ -16,7 +16,7 @@ impl ReadBytes {
     /// any random number.
     ///
     /// # Errors
-    /// The request is invalid. Every check is made here, before the first request is sent.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn flow(
         &self,
         options: &CallOptions,
@@ -33,7 +33,7 @@ impl ReadStream {
     /// nothing if the file is empty. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// The request is invalid. Every check is made here, before the first request is sent.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn flow(
         &self,
         options: &CallOptions,

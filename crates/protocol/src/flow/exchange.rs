@@ -167,7 +167,8 @@ impl Exchange {
 
     /// Returns the next step. Nothing is begun after `deadline`.
     pub(crate) fn poll(&mut self, now: Now, deadline: Deadline) -> Next {
-        // The last attempt is judged before the deadline, so that its own error is not hidden by a deadline that has passed meanwhile.
+        // The last attempt is judged before the deadline, so that its own error is not hidden by a deadline that has passed
+        // meanwhile.
         if let Some(kind) = self.error.take() {
             let attempt = match &kind {
                 ExchangeErrorKind::Response(error) => Attempt::ErrorResponse(error),

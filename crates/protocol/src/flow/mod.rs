@@ -1,8 +1,8 @@
 //! Sans-IO state machines for work that takes several requests, delays, or decisions after a failure.
 //!
 //! A [`Flow`] returns the next step and handles the events that result from it. [`ExecuteFlow`] and [`OpenFlow`] execute one
-//! operation and retry it where that is safe. [`StartRun::flow`](crate::runs::StartRun::flow) sends the requests that start a run. The
-//! driver provides the HTTP client and the clock; with [`drive`], that is an [`Io`](drive::Io) of about thirty lines.
+//! operation and retry it where that is safe. [`StartRun::flow`](crate::runs::StartRun::flow) sends the requests that start a
+//! run. The driver provides the HTTP client and the clock; with [`drive`], that is an [`Io`](drive::Io) of about thirty lines.
 
 #![expect(
     clippy::result_large_err,

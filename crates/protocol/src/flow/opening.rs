@@ -18,7 +18,8 @@ const LONGEST_ERROR: usize = 1024 * 1024;
 /// The longest time to wait for the end of such a body after the head. The status matters most, and it is known already.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// One [`StreamingOperation`] within a flow: a request and its further attempts, until its stream is open or it has another result.
+/// One [`StreamingOperation`] within a flow: a request and its further attempts, until its stream is open or it has another
+/// result.
 ///
 /// It uses [`Slot::Stream`]. The state of the flow that waits for the result owns it and passes events to it.
 pub(crate) struct Opening<O: StreamingOperation, P: Borrow<O> = O> {

@@ -48,7 +48,7 @@ impl ProcessRef {
     /// read.
     ///
     /// # Errors
-    /// The request is invalid.
+    /// Returns an error if the request is invalid.
     pub fn output(
         &self,
         offsets: Offsets,

@@ -19,9 +19,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 ///    └──────────────── Waiting ◄── no response, unreadable, fenced ◄────┘
 /// ```
 ///
-/// It may take the turn if the run of the last turn in the store is over. While its own run goes on, it may also take the turn from
-/// a run that is not over, unless that turn has waited: the relay starts no other run in the thread meanwhile, so the entry is out
-/// of date. Once its own run is over, it no longer takes the turn from a run that goes on.
+/// It may take the turn if the run of the last turn in the store is over. While its own run goes on, it may also take the turn
+/// from a run that is not over, unless that turn has waited: the relay starts no other run in the thread meanwhile, so the entry
+/// is out of date. Once its own run is over, it no longer takes the turn from a run that goes on.
 #[derive(Debug)]
 pub struct LateTurn {
     recording: Recording,

@@ -3,8 +3,8 @@ use bytes::Bytes;
 use super::backlog::{Backlog, Looked, State};
 use super::{Ended, Entry, EntryError, Found, LogId, Logged, Position, RecorderStep, Turn};
 
-/// The state machine that finds the turns of a chat that are not over, and its current turn: the one that is being answered, or the
-/// last one that was.
+/// The state machine that finds the turns of a chat that are not over, and its current turn: the one that is being answered, or
+/// the last one that was.
 ///
 /// A driver executes the step that [`poll`](Self::poll) returns and reports its result.
 #[derive(Debug)]
@@ -71,8 +71,8 @@ impl OpenTurns {
         known.or(self.last.as_ref())
     }
 
-    /// Returns the error if an entry could not be read. Then the result is incomplete. It is also incomplete, without an error here,
-    /// if the store did not respond.
+    /// Returns the error if an entry could not be read. Then the result is incomplete. It is also incomplete, without an error
+    /// here, if the store did not respond.
     #[must_use]
     pub fn unreadable(&self) -> Option<&EntryError> {
         self.unreadable.as_ref()

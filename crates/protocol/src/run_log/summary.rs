@@ -44,7 +44,7 @@ impl Summary {
             Chunk::Error(error) => {
                 self.failure = Some(error.error_text.to_string_lossy().into_owned());
             }
-            // The recorder writes this chunk where something may be missing.
+            // This chunk marks a place where something may be missing.
             Chunk::Data(data) if data.name == "gap" => self.is_partial = true,
             _ => {}
         }

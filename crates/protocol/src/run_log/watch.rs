@@ -102,8 +102,8 @@ impl Watch {
             (Found::Some(entries), Phase::Watching(reader, has_requested)) => {
                 match entries.last() {
                     Some((at, entry)) => self.phase = behind(*at, entry),
-                    // No take-over has followed, so the last entry may come from an instance that recorded without the store. The log in
-                    // the store then continues below it, so its last entry is read again.
+                    // No take-over has followed, so the last entry may come from an instance that recorded without the store. The
+                    // log in the store then continues below it, so its last entry is read again.
                     None if *has_requested => self.phase = Phase::Looking,
                     None => reader.handle_page(entries, now),
                 }

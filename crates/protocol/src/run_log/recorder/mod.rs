@@ -191,7 +191,8 @@ impl Recorder {
     /// Handles an entry that is in the log now, or that was delivered after the store was given up.
     fn delivered(&mut self, mark: Mark, now: Instant) {
         self.phase = match (self.take_phase(), mark) {
-            // The turn is in the store, so another instance may start it and this one must not. Its readers wait for that instance.
+            // The turn is in the store, so another instance may start it and this one must not. Its readers wait for that
+            // instance.
             (
                 Phase::Waiting { writer, .. }
                 | Phase::Starting { writer }

@@ -180,8 +180,8 @@ impl Recorder {
         }
     }
 
-    /// Handles a failure while the earlier turns are examined. As long as it is unknown whether all of them are over, the turn keeps
-    /// waiting. Carried requests and the place are optional.
+    /// Handles a failure while the earlier turns are examined. As long as it is unknown whether all of them are over, the turn
+    /// keeps waiting. Carried requests and the place are optional.
     fn look_failed(
         &mut self,
         error: Option<EntryError>,

@@ -68,8 +68,8 @@ pub use self::writing::{Register, RegisterEnd, RegisterStep};
 /// The interval between two checks of a log.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The number of days whose rosters are checked. A register is kept for 48 h, so the last day on which it was listed is at most two
-/// days ago.
+/// The number of days whose rosters are checked. A register is kept for 48 h, so the last day on which it was listed is at most
+/// two days ago.
 const DAYS: u64 = 3;
 
 /// The time for which a register is kept after its last entry: 48 h.

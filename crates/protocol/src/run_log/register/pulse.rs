@@ -16,7 +16,8 @@ impl Pulse {
     /// Notes the position of the last entry.
     pub(super) fn saw(&mut self, at: Position, is_released: bool, now: Instant) {
         if self.at == Some(at) {
-            // At most one interval is counted: a suspended process measures a longer time, in which the log need not have been silent.
+            // At most one interval is counted: a suspended process measures a longer time, in which the log need not have been
+            // silent.
             let since = self.looked.map_or(Duration::ZERO, |looked| {
                 now.saturating_duration_since(looked)
             });

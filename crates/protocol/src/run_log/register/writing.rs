@@ -123,7 +123,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 fn limits() -> Arc<Limits> {
     Arc::new(Limits {
-        // A register never gives the store up, since its changes would be lost. It ends only if it is fenced or the store has lost it.
+        // A register never gives the store up, since its changes would be lost. It ends only if it is fenced or the store has
+        // lost it.
         patience: Duration::from_secs(u64::MAX / 4),
         live_ttl: REGISTER_TTL,
         ended_ttl: ENDED_TTL,

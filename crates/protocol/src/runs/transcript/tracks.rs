@@ -11,9 +11,9 @@ use crate::ui::{Chunk, Text, TextKind};
 #[derive(Debug)]
 pub(in crate::runs) struct Tracks<T> {
     tracks: HashMap<Track, T>,
-    /// The number of texts and reasonings that have begun.
+    /// The number of texts and of reasonings that have begun. Ids differ between streams, so a text is known by its number.
     begun: HashMap<TextKind, usize>,
-    /// The ones that have not ended.
+    /// The numbers of those that have not ended, by their ids in this stream.
     pub(super) open: HashMap<(TextKind, Text<'static>), usize>,
     /// The memory that the entries own, in bytes.
     pub(super) contents: usize,
@@ -163,6 +163,7 @@ impl<T: Default> Tracks<T> {
         let track = Track::Written(kind, *begun);
         self.open.insert((kind, id.clone()), *begun);
         *begun += 1;
+        // The id is kept here and, by the caller, with the contents.
         self.contents += 2 * owned(id);
         track
     }
