@@ -129,8 +129,12 @@ fn one_odd_thing_in_an_error_does_not_hide_the_rest() {
     assert_eq!(x(1), "\u{fffd}\u{fffd}\n");
     assert_eq!(x(2), "\0\u{1b}\n");
     assert_eq!(x(3), "\u{fffd}\u{fffd}");
-    assert_eq!(x(4), "\\q \\u12 \"\\", "no escape of JSON: as it stands");
-    assert_eq!(x(5), "-1e999", "no double holds it: as it stands");
+    assert_eq!(
+        x(4),
+        "\\q \\u12 \"\\",
+        "not an escape of JSON, so kept as text"
+    );
+    assert_eq!(x(5), "-1e999", "beyond a double, so kept as text");
 
     let message = api(
         500,

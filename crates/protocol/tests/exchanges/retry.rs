@@ -46,12 +46,12 @@ fn head(status: u16) -> Parts {
         .0
 }
 
-fn answer(status: u16, body: &str) -> ResponseError {
+fn api_error(status: u16, body: &str) -> ResponseError {
     ResponseError::Api(Box::new(ApiError::new(&head(status), body.as_bytes())))
 }
 
 fn code(status: u16, code: &str) -> ResponseError {
-    answer(
+    api_error(
         status,
         &format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#),
     )
@@ -101,11 +101,11 @@ fn every_row_of_the_table() {
     assert_eq!(all(Attempt::Permanent(Sent::No)), ["permanent"; 6]);
     assert_eq!(all(Attempt::Permanent(Sent::Maybe)), ["permanent"; 6]);
     assert_eq!(
-        all(Attempt::ErrorResponse(&answer(429, ""))),
+        all(Attempt::ErrorResponse(&api_error(429, ""))),
         ["again", "again", "again", "again", never, never]
     );
     for status in [408, 425, 500, 502, 503, 504] {
-        let row = all(Attempt::ErrorResponse(&answer(status, "<html>")));
+        let row = all(Attempt::ErrorResponse(&api_error(status, "<html>")));
         assert_eq!(
             row,
             ["again", "again", never, never, never, never],
@@ -114,7 +114,7 @@ fn every_row_of_the_table() {
     }
     for status in [300, 304, 400, 401, 402, 403, 404, 409, 413, 422, 501, 505] {
         assert_eq!(
-            all(Attempt::ErrorResponse(&answer(status, ""))),
+            all(Attempt::ErrorResponse(&api_error(status, ""))),
             ["permanent"; 6],
             "{status}"
         );
@@ -137,7 +137,7 @@ fn every_row_of_the_table() {
     for name in ["rate_limit_exceeded", "sandbox_unavailable", "unheard_of"] {
         assert_eq!(
             all(Attempt::ErrorResponse(&code(429, name))),
-            all(Attempt::ErrorResponse(&answer(429, ""))),
+            all(Attempt::ErrorResponse(&api_error(429, ""))),
             "{name}"
         );
     }
@@ -215,7 +215,7 @@ fn the_relay_determines_the_wait() {
         asked("Thu, 01 Jan 1970 00:00:09 GMT"),
         Decision::Retry(Duration::from_secs(9))
     );
-    let in_body = answer(
+    let in_body = api_error(
         429,
         r#"{"error":{"code":"rate_limit_exceeded","message":"slow","retryAfter":3}}"#,
     );
@@ -256,7 +256,7 @@ fn a_possible_arrival_is_remembered() {
     let mut attempts = Attempts::new(&GetSandbox::new(sandbox()), RetryPolicy::standard(), 7);
     attempts.decide(Attempt::Permanent(Sent::No), now());
     assert!(!attempts.may_have_arrived());
-    attempts.decide(Attempt::ErrorResponse(&answer(429, "")), now());
+    attempts.decide(Attempt::ErrorResponse(&api_error(429, "")), now());
     assert!(attempts.may_have_arrived());
 }
 

@@ -125,8 +125,8 @@ fn a_session_hydrates_the_stored_messages() {
         .hydrate()
         .unwrap();
     let read = |name| {
-        let answer = recording(name).response;
-        hydrate.decode(&answer.head(), &answer.body()).unwrap()
+        let response = recording(name).response;
+        hydrate.decode(&response.head(), &response.body()).unwrap()
     };
     let thread = read("threads.get: after two turns");
     assert!(!thread.is_streaming());

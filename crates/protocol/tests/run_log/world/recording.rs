@@ -54,7 +54,7 @@ impl World {
             if recording.over.is_some() || recording.is_asking {
                 return;
             }
-            feed(recording);
+            feed(recording, self.plant);
             recording.was_alone |= recording.recorder.is_alone();
             let run = recording.run.clone();
             let step = recording.recorder.poll(self.now);
@@ -101,7 +101,7 @@ impl World {
                 RecorderStep::Follow(_, after) => {
                     let after: Vec<Atom> = after.iter().flat_map(atoms).collect();
                     self.log(format!(
-                        "instance {instance} goes on with {run} behind {} atoms",
+                        "instance {instance} goes on with {run} after {} atoms",
                         after.len()
                     ));
                     self.instances[instance].recorders[at].source = Source::Waiting(after);
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    pub(super) fn answer_recorder(&mut self, instance: usize, at: usize, reply: Reply) {
+    pub(super) fn reply_to_recorder(&mut self, instance: usize, at: usize, reply: Reply) {
         let now = self.now;
         let recording = &mut self.instances[instance].recorders[at];
         recording.is_asking = false;
@@ -232,11 +232,11 @@ impl World {
 }
 
 /// Passes chunks of the run to a recorder, as long as it accepts them.
-fn feed(recording: &mut Recorded) {
+fn feed(recording: &mut Recorded, plant: Option<Plant>) {
     let Source::Live(come, over) = &mut recording.source else {
         return;
     };
-    while recording.recorder.wants_chunks() {
+    while recording.recorder.wants_chunks() || plant == Some(Plant::FullRecorder) {
         let Some(chunk) = come.pop_front() else {
             break;
         };
