@@ -49,8 +49,8 @@
 //!
 //! # Reading the output
 //! `dd` reads a page of whole blocks, and the page is sent as base64, since the output of `exec` is text. The file routes are not
-//! used: they have no ranges, so each poll of a growing file would read it from its start. A poll waits in the sandbox, up to 20
-//! s, until there is output beyond the offsets.
+//! used: they have no ranges, so each poll of a growing file would read it from its start. A poll waits in the sandbox until
+//! there is output beyond the offsets, for 20 s at most.
 
 mod error;
 mod id;

@@ -61,7 +61,7 @@ impl ProcessRef {
     /// Returns the [flow](super#flows) that waits for the end, at most until the [deadline](CallOptions::deadline) of the call.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn wait(&self, options: &CallOptions, seed: u64) -> Result<FollowOutput, InvalidRequest> {
         FollowOutput::waiting(self.clone(), options, seed)
     }
@@ -69,7 +69,7 @@ impl ProcessRef {
     /// Returns the [flow](super#flows) that reads the state.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn status(
         &self,
         options: &CallOptions,
@@ -87,7 +87,7 @@ impl ProcessRef {
     /// response is lost is not written twice.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn write_stdin(
         &self,
         input: impl Into<bytes::Bytes>,
@@ -100,7 +100,7 @@ impl ProcessRef {
     /// Returns the [flow](super#flows) that closes standard input after everything that was written.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn close_stdin(
         &self,
         options: &CallOptions,
@@ -113,7 +113,7 @@ impl ProcessRef {
     /// process is not an error.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn remove(
         &self,
         options: &CallOptions,

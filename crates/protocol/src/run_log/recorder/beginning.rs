@@ -170,6 +170,7 @@ impl Recorder {
     /// done.
     fn take(&mut self, at: Position, open: Vec<String>, claim: Option<Append>) -> Phase {
         let turn = Turn::new(&self.recording.run).ask(self.recording.ask.clone());
+        // A turn without open turns before it starts at once, even if the store fails from now on.
         let turn = match (open.is_empty(), self.recording.order) {
             (true, _) => turn,
             (false, TurnOrder::Interrupt) => turn.waiting(open.iter().cloned()),

@@ -27,8 +27,8 @@ use crate::ui::Chunk;
 ///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► note the place ─► Send ─► note the start ─┐
 ///              │                  │ it goes on: refuse, or        │                  ▲                                               ▼
 ///              │                  └ look at who waits ─► claim ───┴─► WaitFor ───────┘ is it to stop? what does it carry?   look for a stop
-///              │                                    (the turn is taken: a place in the queue)                                           ▼
-///              └ the store fails, or cannot be understood: without ──────────────────────────────────────────────────────────► writing
+///              │                                    (the turn is taken: a place in the queue)                                        ▼
+///              └ the store fails, or is unreadable: without it ──────────────────────────────────────────────────────────────► writing
 ///   take_over ─► claim ─► read all entries below ─────► Follow ──────────────────────────────────────────────────────────────────▲ ▼
 ///                                      ├ its place is not in the log: look for its turn ────► WaitFor, if it waits            │ Over
 ///                                      └ it has ended, or never began: End ─────────────────────────────────────────────────────┘

@@ -137,7 +137,7 @@ impl Phase {
         }
     }
 
-    /// Returns whether a run may be about to begin of which the log does not know yet.
+    /// Returns whether a run may be starting that is not in the log yet.
     pub(super) fn is_starting(&self) -> bool {
         matches!(
             self,

@@ -85,6 +85,7 @@ impl Recorder {
     /// Waits for the previous run, if there is one.
     pub(super) fn wait_behind(&mut self, writer: Box<Writer>, queued: Queued) -> Phase {
         let before = queued.before.clone();
+        // The runs that give way are stopped before this turn waits for them.
         for run in &queued.interrupts {
             self.asks.push_back(RecorderStep::Stop(run.clone()));
         }
@@ -100,9 +101,11 @@ impl Recorder {
 
     /// Continues when the turn has come. `is_looking` says whether a check for a stop is under way already.
     pub(super) fn its_turn(&mut self, writer: Box<Writer>, is_looking: bool) -> Phase {
+        // A stop that was requested while the turn waited counts before anything is sent.
         if !is_looking {
             self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
         }
+        // The runs that gave way are looked for again, since their requests are carried along.
         let interrupts = self
             .queued
             .iter()
@@ -222,6 +225,7 @@ impl Recorder {
     fn prepare_next(&mut self, writer: Box<Writer>, preparation: Box<Preparation>) -> Phase {
         let is_known =
             preparation.is_over && preparation.place.is_some() && preparation.interrupts.is_empty();
+        // Earlier turns are examined only until nothing more can be learned from them.
         let step = preparation.backlog.as_ref().and_then(Backlog::next);
         match step.filter(|_| !is_known) {
             Some(step) => {
