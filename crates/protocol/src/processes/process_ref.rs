@@ -83,8 +83,11 @@ impl ProcessRef {
         })
     }
 
-    /// Returns the [flow](super#flows) that writes to standard input, in pieces of 64 KiB. A piece whose
-    /// response is lost is not written twice.
+    /// Returns the [flow](super#flows) that writes to standard input, in pieces of 64 KiB. A piece whose response is lost is not
+    /// written twice.
+    ///
+    /// Here `seed` also names the write: pass a new random number for each. The same input with the same seed is written once, and
+    /// other input with a seed that was used before is not written.
     ///
     /// # Errors
     /// Returns the same errors as [`output`](Self::output).
@@ -109,8 +112,8 @@ impl ProcessRef {
         WriteStdin::closing(self.clone(), options, seed)
     }
 
-    /// Returns the [flow](super#flows) that removes the files of the process, with its output. Removing a missing
-    /// process is not an error.
+    /// Returns the [flow](super#flows) that removes the files of the process, with its output. Removing a missing process is not
+    /// an error.
     ///
     /// # Errors
     /// Returns the same errors as [`output`](Self::output).
