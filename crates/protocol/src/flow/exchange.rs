@@ -198,6 +198,7 @@ impl Exchange {
             State::Pausing(until) if now.mono < until => Next::Wait { until: Some(until) },
             State::Ready | State::Pausing(_) => {
                 self.state = State::Waiting;
+                // The request is kept, since another attempt may follow.
                 Next::Send(SendRequest {
                     slot: self.slot,
                     request: self.request.clone(),
@@ -271,6 +272,7 @@ impl Deadline {
         *self
     }
 
+    /// Returns whether something may begin then: nothing begins at the deadline itself.
     pub(crate) fn allows(self, moment: Instant) -> bool {
         self.at.is_none_or(|at| moment < at)
     }

@@ -43,6 +43,7 @@ impl Clock {
         events: [Option<Instant>; N],
         now: Now,
     ) -> Step<I, O> {
+        // When a wait is returned after a limit, the driver has handed over everything that had arrived by then: see `has_come`.
         self.waited = Some(now.mono);
         // The clock's own limits always count: a relay that sends nothing would never wake the flow.
         let limits = [self.deadline(), self.lost_at()];

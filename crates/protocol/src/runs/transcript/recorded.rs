@@ -111,6 +111,7 @@ impl Recorded {
 
 /// Returns a chunk that is compared as a whole, as JSON.
 pub(super) fn json_of(chunk: &Chunk<'static>) -> String {
+    // Metadata names a text by an id that differs between readers.
     let Chunk::MessageMetadata(metadata) = chunk else {
         return chunk.encode();
     };

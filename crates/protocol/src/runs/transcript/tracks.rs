@@ -151,6 +151,7 @@ impl<T: Default> Tracks<T> {
 
     /// Returns the contents of a track, to extend them.
     pub(super) fn at(&mut self, track: &Track) -> &mut T {
+        // The key of a new track owns its ids.
         if !self.tracks.contains_key(track) {
             self.contents += track.owned();
         }
@@ -177,11 +178,13 @@ impl<T: Default> Tracks<T> {
     /// Returns the tracks of a chunk: for a chunk of a call, that of the call and then that of its step.
     pub(super) fn of(&self, place: &Place<'_>) -> [Option<Track>; 2] {
         match place {
+            // The number that the text gets when it begins.
             Place::Start(kind, _) => {
                 let begun = self.begun.get(kind).copied().unwrap_or_default();
                 [Some(Track::Written(*kind, begun)), None]
             }
             Place::Delta(kind, id, _) | Place::End(kind, id) => {
+                // An id that is not open has no track: the text has ended, or its start was missed.
                 let at = self.open.get(&(*kind, (*id).clone())).copied();
                 [at.map(|at| Track::Written(*kind, at)), None]
             }
