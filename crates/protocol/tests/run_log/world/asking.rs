@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use twentyfirst_protocol::run_log::{Append, Appended, Found, LogId};
+use twentyfirst_protocol::run_log::{Appended, Found, LogId};
 
 use super::{Ask, Event, Reply, Waiting, Who, World};
 use crate::plant::Plant;
@@ -40,10 +40,6 @@ impl World {
     pub(super) fn ask_store(&mut self, who: &Who, ask: &Ask) -> Option<Reply> {
         match ask {
             Ask::Append(log, append) => {
-                let append = match self.plant {
-                    Some(Plant::NoFinish) => &without_finish(append),
-                    _ => append,
-                };
                 let appended = self.store.append(self.plant, who.instance(), log, append);
                 self.wake_waiting(log);
                 Some(Reply::Appended(appended))
@@ -108,14 +104,4 @@ impl World {
             );
         }
     }
-}
-
-/// Replaces the `finish` of a run that was lost at its start.
-fn without_finish(append: &Append) -> Append {
-    let mut append = append.clone();
-    let text = String::from_utf8_lossy(&append.entry);
-    if text.contains("is gone, try again") {
-        append.entry = text.replace("\"finish\"", "\"start-step\"").into();
-    }
-    append
 }
