@@ -16,7 +16,7 @@ impl ReadBytes {
     /// any random number.
     ///
     /// # Errors
-    /// The request is invalid. Every check is made here, before the first request is sent.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn flow(
         &self,
         options: &CallOptions,
@@ -33,7 +33,7 @@ impl ReadStream {
     /// nothing if the file is empty. `seed` spreads the delays of many clients: pass any random number.
     ///
     /// # Errors
-    /// The request is invalid. Every check is made here, before the first request is sent.
+    /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn flow(
         &self,
         options: &CallOptions,
@@ -56,7 +56,7 @@ impl ReadStream {
 ///                                    └─ failed ────────────► done with the first error
 /// ```
 ///
-/// The second read is the last: its result is the flow's, and only a deadline that has expired brings the first error back.
+/// The flow returns the result of the second read. If the deadline expires before that read ends, it returns the first error.
 #[derive(Debug)]
 #[must_use = "a flow does nothing until it is driven"]
 pub struct ReadContent<F> {
@@ -73,7 +73,7 @@ pub struct ReadContent<F> {
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is one, and it changes a few times"
+    reason = "a flow has one state, which changes a few times"
 )]
 enum State {
     Reading,
@@ -98,7 +98,7 @@ impl<F> ReadContent<F> {
         }
     }
 
-    /// Returns the flow that is reading at present.
+    /// Returns the read that is under way.
     fn current(&mut self) -> &mut F {
         match self.state {
             State::ReadingAgain(_) => &mut self.again,
@@ -145,7 +145,7 @@ where
                 State::Looking(mut exchange, error) => {
                     let step = match exchange.poll(now, deadline) {
                         Next::Send(send) => Step::Send(send),
-                        Next::Read { until } => Step::Wait { until },
+                        Next::Wait { until } => Step::Wait { until },
                         Next::Failed(_) | Next::Gone => return Step::Done(Err(error)),
                     };
                     self.state = State::Looking(exchange, error);
@@ -173,6 +173,7 @@ where
         match (event, std::mem::replace(&mut self.state, State::Empty)) {
             (Event::Response { head, body, .. }, State::Looking(mut exchange, error)) => {
                 match self.text.decode(&head, &body) {
+                    // The state is `Empty` already.
                     Ok(text) if text.content.is_empty() => {}
                     Ok(_) => self.state = State::ReadingAgain(error),
                     Err(failed) => {

@@ -28,7 +28,8 @@ impl WriteFiles {
     /// [`WriteStream`].
     ///
     /// # Errors
-    /// As [`validate`](Endpoint::validate), for all files together: a duplicate path is refused wherever it stands.
+    /// Returns the errors of [`validate`](Endpoint::validate). All files are checked together, so a path that occurs in two
+    /// requests is refused too.
     pub fn parts(self) -> Result<Vec<WritePart>, InvalidRequest> {
         self.validate()?;
         let Self { sandbox_id, files } = self;
@@ -40,7 +41,7 @@ impl WriteFiles {
         };
         let (mut parts, mut open, mut length) = (Vec::new(), Vec::new(), EMPTY);
         for file in files {
-            // With the colon between them.
+            // The path, a colon, and the text.
             let own = json_length(&file.path)? + json_length(&file.content)? + 1;
             let comma = usize::from(!open.is_empty());
             if length + comma + own > LONGEST_BODY && !open.is_empty() {

@@ -56,14 +56,14 @@ impl Operation for WriteFiles {
     fn decode(&self, head: &Parts, body: &[u8]) -> Result<Vec<WrittenFile>, ResponseError> {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Answer {
+        enum Response {
             Many { files: List<WrittenFile> },
             One(WrittenFile),
         }
 
         decode_with(self, head, body, |body| match tolerant::from_slice(body) {
-            Ok(Answer::Many { files: List(files) }) => Ok(files),
-            Ok(Answer::One(file)) => Ok(vec![file]),
+            Ok(Response::Many { files: List(files) }) => Ok(files),
+            Ok(Response::One(file)) => Ok(vec![file]),
             Err(error) => Err(InvalidResponse::new(head, error, body)),
         })
     }

@@ -10,7 +10,7 @@ use crate::error::InvalidRequest;
 use crate::operation::Operation;
 use crate::options::CallOptions;
 
-/// One [`Operation`] within a flow: a request with its attempts, up to the typed result.
+/// One [`Operation`] within a flow: a request, its further attempts, and the typed result.
 ///
 /// It uses [`Slot::Exchange`]. The state of the flow that waits for the result owns the call and passes events to it.
 pub(crate) struct Call<O: Operation, P: Borrow<O> = O> {
@@ -25,7 +25,7 @@ impl<O: Operation, P: Borrow<O>> fmt::Debug for Call<O, P> {
     }
 }
 
-/// A request under way in a slot, of any operation, reduced to handling its events.
+/// A request of any operation that is under way, seen only as a receiver of its events.
 pub(crate) trait UnderWay {
     fn handle(&mut self, event: Event);
 }
@@ -58,9 +58,10 @@ impl<O: Operation, P: Borrow<O>> Call<O, P> {
         }
         Ok(match self.exchange.poll(now, deadline) {
             Next::Send(send) => return Err(Step::Send(send)),
-            Next::Read { until } => return Err(Step::Wait { until }),
+            Next::Wait { until } => return Err(Step::Wait { until }),
             Next::Failed(error) => Err(error),
             Next::Gone => {
+                // A resource that an earlier attempt has deleted counts as deleted by this call.
                 let result = self.operation.borrow().decode(&no_content(), b"");
                 result.map_err(|error| self.exchange.error(error.into(), None))
             }
@@ -77,13 +78,14 @@ impl<O: Operation, P: Borrow<O>> UnderWay for Call<O, P> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Response { head, body, .. } => {
+                // The next poll decides about an error, since a retry needs the time.
                 match self.operation.borrow().decode(&head, &body) {
                     Ok(output) => self.output = Some(output),
                     Err(error) => self.exchange.handle(error),
                 }
             }
             Event::Failure(_, failure) => self.exchange.handle(failure),
-            // The driver returns the body with the response.
+            // In this slot the response includes its body.
             Event::Data(_) | Event::End => {}
         }
     }

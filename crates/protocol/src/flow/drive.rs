@@ -58,7 +58,7 @@ pub fn advance<F: Flow + ?Sized>(
 /// Advances a flow until it yields an item or ends, and blocks while it waits.
 ///
 /// # Errors
-/// Returns the output as the error when the flow has ended. Do not call it again then.
+/// Returns the flow's output as the error when the flow has ended. Do not call this function again then.
 pub fn next<F: Flow + ?Sized>(
     flow: &mut F,
     io: &mut (impl BlockingIo + ?Sized),

@@ -122,8 +122,8 @@ pub(crate) struct Exchange {
     timeouts: Timeouts,
     attempts: Attempts,
     state: State,
-    /// The error of the last attempt, until the next poll decides on it.
-    outcome: Option<ExchangeErrorKind>,
+    /// The error of the last attempt, until the next poll decides about it.
+    error: Option<ExchangeErrorKind>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -140,7 +140,7 @@ enum State {
 )]
 pub(crate) enum Next {
     Send(SendRequest),
-    Read {
+    Wait {
         until: Option<Instant>,
     },
     /// The resource to delete does not exist any more.
@@ -161,19 +161,22 @@ impl Exchange {
             timeouts: options.timeouts(endpoint.timeouts()),
             attempts: Attempts::new(endpoint, options.policy(), seed),
             state: State::Ready,
-            outcome: None,
+            error: None,
         })
     }
 
     /// Returns the next step. Nothing is begun after `deadline`.
     pub(crate) fn poll(&mut self, now: Now, deadline: Deadline) -> Next {
-        if let Some(kind) = self.outcome.take() {
+        // The last attempt is judged before the deadline, so that its own error is not hidden by a deadline that has passed
+        // meanwhile.
+        if let Some(kind) = self.error.take() {
             let attempt = match &kind {
                 ExchangeErrorKind::Response(error) => Attempt::ErrorResponse(error),
                 ExchangeErrorKind::Failure(failure) if failure.is_permanent() => {
                     Attempt::Permanent(failure.sent())
                 }
                 ExchangeErrorKind::Failure(failure) => Attempt::Failed(failure.sent()),
+                // No attempt ends in one of these: the request was checked before, and the deadline is judged below.
                 ExchangeErrorKind::InvalidRequest(_) | ExchangeErrorKind::Deadline { .. } => {
                     Attempt::Failed(Sent::No)
                 }
@@ -192,9 +195,10 @@ impl Exchange {
             return Next::Failed(self.error(ExchangeErrorKind::Deadline { deadline: over }, None));
         }
         match self.state {
-            State::Pausing(until) if now.mono < until => Next::Read { until: Some(until) },
+            State::Pausing(until) if now.mono < until => Next::Wait { until: Some(until) },
             State::Ready | State::Pausing(_) => {
                 self.state = State::Waiting;
+                // The request is kept, since another attempt may follow.
                 Next::Send(SendRequest {
                     slot: self.slot,
                     request: self.request.clone(),
@@ -202,7 +206,8 @@ impl Exchange {
                     attempt: self.attempts.made() + 1,
                 })
             }
-            State::Waiting => Next::Read { until: deadline.at },
+            // The owner takes a response, so only the deadline is left to wait for.
+            State::Waiting => Next::Wait { until: deadline.at },
         }
     }
 
@@ -211,8 +216,9 @@ impl Exchange {
         self.attempts.made() > 0
     }
 
-    pub(crate) fn handle(&mut self, outcome: impl Into<ExchangeErrorKind>) {
-        self.outcome = Some(outcome.into());
+    /// Handles the error of the attempt that is under way. A success is handled by the owner.
+    pub(crate) fn handle(&mut self, error: impl Into<ExchangeErrorKind>) {
+        self.error = Some(error.into());
     }
 
     pub(super) fn error(&self, kind: ExchangeErrorKind, give_up: Option<GiveUp>) -> ExchangeError {
@@ -244,7 +250,7 @@ impl Deadline {
         }
     }
 
-    /// Creates the deadline of a call that has one of its own, unless the options set another.
+    /// Creates the deadline that the options set, or else this one.
     pub(crate) fn or(options: &CallOptions, length: Duration) -> Self {
         Self {
             length: options.whole().or(Some(length)),
@@ -252,7 +258,7 @@ impl Deadline {
         }
     }
 
-    /// Creates no deadline.
+    /// Creates a deadline that never comes.
     pub(crate) const fn none() -> Self {
         Self {
             length: None,
@@ -260,12 +266,13 @@ impl Deadline {
         }
     }
 
-    /// Starts the deadline at the first poll.
+    /// Starts the deadline at the first poll, since a flow may be created long before it is driven.
     pub(crate) fn begin(&mut self, now: Now) -> Self {
         self.at = self.at.or_else(|| now.mono.checked_add(self.length?));
         *self
     }
 
+    /// Returns whether something may begin then: nothing begins at the deadline itself.
     pub(crate) fn allows(self, moment: Instant) -> bool {
         self.at.is_none_or(|at| moment < at)
     }
@@ -278,6 +285,7 @@ impl Deadline {
         }
     }
 
+    /// Returns the length of the deadline if it has passed.
     fn over(self, now: Now) -> Option<Duration> {
         self.length
             .filter(|_| self.at.is_some_and(|at| at <= now.mono))

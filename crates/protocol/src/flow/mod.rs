@@ -1,12 +1,12 @@
 //! Sans-IO state machines for work that takes several requests, delays, or decisions after a failure.
 //!
 //! A [`Flow`] returns the next step and handles the events that result from it. [`ExecuteFlow`] and [`OpenFlow`] execute one
-//! operation and retry it where that is safe; [`StartRun`](crate::runs::StartRun) has the requests that a run takes. The driver
-//! provides the HTTP client and the clock; with [`drive`], that is an [`Io`](drive::Io) of about thirty lines.
+//! operation and retry it where that is safe. [`StartRun::flow`](crate::runs::StartRun::flow) sends the requests that start a
+//! run. The driver provides the HTTP client and the clock; with [`drive`], that is an [`Io`](drive::Io) of about thirty lines.
 
 #![expect(
     clippy::result_large_err,
-    reason = "steps are handed over once, and never stored"
+    reason = "a step is handed over once, and never stored"
 )]
 
 mod call;

@@ -18,7 +18,8 @@ const LONGEST_ERROR: usize = 1024 * 1024;
 /// The longest time to wait for the end of such a body after the head. The status matters most, and it is known already.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// One [`StreamingOperation`] within a flow: a request with its attempts, until its stream is open or it has another result.
+/// One [`StreamingOperation`] within a flow: a request and its further attempts, until its stream is open or it has another
+/// result.
 ///
 /// It uses [`Slot::Stream`]. The state of the flow that waits for the result owns it and passes events to it.
 pub(crate) struct Opening<O: StreamingOperation, P: Borrow<O> = O> {
@@ -59,6 +60,7 @@ impl<O: StreamingOperation, P: Borrow<O>> Opening<O, P> {
         deadline: Deadline,
     ) -> Result<Result<O::Output, ExchangeError>, Step<I, T>> {
         if let Some(reading) = &mut self.reading {
+            // The wait is limited: a server that never ends the body of an error must not hide its status.
             if let Some(until) = reading.until(now, deadline) {
                 return Err(Step::Wait { until: Some(until) });
             }
@@ -69,7 +71,7 @@ impl<O: StreamingOperation, P: Borrow<O>> Opening<O, P> {
         }
         Ok(match self.exchange.poll(now, deadline) {
             Next::Send(send) => return Err(Step::Send(send)),
-            Next::Read { until } => return Err(Step::Wait { until }),
+            Next::Wait { until } => return Err(Step::Wait { until }),
             Next::Failed(error) => Err(error),
             Next::Gone => {
                 let (operation, head) = (self.operation.borrow(), no_content());
@@ -98,6 +100,7 @@ impl<O: StreamingOperation, P: Borrow<O>> UnderWay for Opening<O, P> {
         match event {
             Event::Response { head, body, .. } => {
                 match self.operation.borrow().decode_head(&head) {
+                    // The body stays open in the slot and belongs to the output.
                     Head::Open(output) => self.output = Some(output),
                     Head::Read => self.reading = Some(Reading::new(head, &body)),
                 }
@@ -136,7 +139,7 @@ impl Reading {
     /// Returns the time until which the end of the body is awaited, counted from the first poll. Returns `None` once it has
     /// passed.
     fn until(&mut self, now: Now, deadline: Deadline) -> Option<Instant> {
-        // A body that is not read needs no waiting.
+        // A compressed body cannot be decoded, so its end is not awaited.
         let is_read = unreadable_coding(&self.head.headers).is_none();
         let wait = if is_read {
             LONGEST_WAIT

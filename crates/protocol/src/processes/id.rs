@@ -27,7 +27,7 @@ impl ProcessId {
     /// Creates an id from text.
     ///
     /// # Errors
-    /// The text cannot be an id; the error names the rule.
+    /// Returns an error that names the broken rule if the text cannot be an id.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidRequest> {
         let id = id.into();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);

@@ -12,7 +12,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// The longest grace time. It leaves room for the `exec` that runs the script, which ends after 10 minutes.
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 
-/// Ends a process with its group: sends SIGTERM, and SIGKILL if one of the group is still there after the grace time.
+/// Ends a process with its group: sends SIGTERM, and then SIGKILL if a member of the group is still alive after the grace time.
 ///
 /// If the process has already ended, the flow returns its exit status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl KillProcess {
     /// Returns the [flow](super#flows) that ends it.
     ///
     /// # Errors
-    /// The grace time exceeds 5 minutes.
+    /// Returns an error if the grace time exceeds 5 minutes.
     pub fn flow(
         &self,
         options: &CallOptions,

@@ -26,7 +26,7 @@ impl ListProcesses {
     /// Returns the [flow](super#flows) that lists them.
     ///
     /// # Errors
-    /// The request is invalid.
+    /// Returns an error if the request is invalid.
     pub fn flow(
         &self,
         options: &CallOptions,

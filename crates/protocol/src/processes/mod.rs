@@ -44,13 +44,13 @@
 //! machine without calls keeps running. The client's `Sandboxes::can_spawn` tests it.
 //!
 //! # Flows
-//! `flow` of an operation, and each method of a [`ProcessRef`], checks the request and returns a [flow](crate::flow), before anything
-//! is sent. `seed` spreads the delays of many clients: pass any random number.
+//! The method `flow` of an operation and the methods of a [`ProcessRef`] check the request and return a [flow](crate::flow).
+//! Nothing is sent before the flow is driven. `seed` spreads the delays of many clients: pass any random number.
 //!
 //! # Reading the output
-//! `dd` reads a page from a block, which is sent as base64, since the output of `exec` is text. The file routes have no ranges:
-//! each poll of a growing file would read it from its start. A poll waits in the sandbox, up to 20 s, until there is output
-//! beyond the offsets.
+//! `dd` reads a page of whole blocks, and the page is sent as base64, since the output of `exec` is text. The file routes are not
+//! used: they have no ranges, so each poll of a growing file would read it from its start. A poll waits in the sandbox until
+//! there is output beyond the offsets, for 20 s at most.
 
 mod error;
 mod id;

@@ -118,7 +118,7 @@ pub struct FollowOutput {
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is one, and it changes once a look"
+    reason = "a flow has one state, which changes with each poll in the sandbox"
 )]
 enum State {
     /// Pauses until this time.
@@ -169,6 +169,7 @@ impl FollowOutput {
     /// Returns the positions up to which output was read and returned.
     pub fn offsets(&self) -> Offsets {
         let mut offsets = self.offsets;
+        // Chunks that were read and not returned yet do not count; the first of each output decides.
         for chunk in self.chunks.iter().rev() {
             *offsets.of(chunk.stream) = Some(chunk.offset);
         }
@@ -202,7 +203,7 @@ impl FollowOutput {
             };
             let bytes = reply.bytes(word)?;
             let length = bytes.len() as u64;
-            // The offset lies within the first of the blocks.
+            // The page begins at a block, and the offset lies within that block.
             let full = BLOCKS * BLOCK - offset % BLOCK;
             if length > full {
                 return Err(ProcessError::InvalidResponse(
@@ -219,6 +220,7 @@ impl FollowOutput {
                 });
             }
         }
+        // The end is reported only after all output, so a full page is followed by another look at once.
         if is_more {
             return Ok(State::Pausing(None));
         }
@@ -226,14 +228,15 @@ impl FollowOutput {
         Ok(match state {
             ProcessState::Running => State::Pausing(now.mono.checked_add(PACE)),
             ProcessState::Exited(status) => State::Done(Some(Ok(status))),
-            // A poll waits for the process to be started.
+            // A poll waits while the process is being started, so its start has not finished.
             ProcessState::Starting => State::Done(Some(Err(ProcessError::NotStarted(id)))),
             ProcessState::Gone => State::Done(Some(Err(ProcessError::Gone(id)))),
         })
     }
 }
 
-/// Returns the longest wait of a poll within these timeouts: half of them, because a wait is no failure.
+/// Returns the longest wait of a poll. It is half of each of these timeouts at most, so that a poll that only waits does not time
+/// out.
 fn hold(timeouts: Timeouts) -> Duration {
     let limits = [timeouts.head, timeouts.silence, timeouts.total];
     let limits = limits.into_iter().flatten().map(|limit| limit / 2);

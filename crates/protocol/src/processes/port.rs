@@ -39,7 +39,7 @@ impl WaitForPort {
     /// Returns the [flow](super#flows) that waits.
     ///
     /// # Errors
-    /// The port is 0, or the timeout exceeds 9 minutes.
+    /// Returns an error if the port is 0, or if the timeout exceeds 9 minutes.
     pub fn flow(&self, options: &CallOptions, seed: u64) -> Result<ScriptFlow<()>, InvalidRequest> {
         if self.port == 0 {
             return Err(InvalidRequest::new(

@@ -48,7 +48,7 @@ impl ProcessRef {
     /// read.
     ///
     /// # Errors
-    /// The request is invalid.
+    /// Returns an error if the request is invalid.
     pub fn output(
         &self,
         offsets: Offsets,
@@ -61,7 +61,7 @@ impl ProcessRef {
     /// Returns the [flow](super#flows) that waits for the end, at most until the [deadline](CallOptions::deadline) of the call.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn wait(&self, options: &CallOptions, seed: u64) -> Result<FollowOutput, InvalidRequest> {
         FollowOutput::waiting(self.clone(), options, seed)
     }
@@ -69,7 +69,7 @@ impl ProcessRef {
     /// Returns the [flow](super#flows) that reads the state.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn status(
         &self,
         options: &CallOptions,
@@ -83,11 +83,14 @@ impl ProcessRef {
         })
     }
 
-    /// Returns the [flow](super#flows) that writes to standard input, in pieces of 64 KiB. A piece whose
-    /// response is lost is not written twice.
+    /// Returns the [flow](super#flows) that writes to standard input, in pieces of 64 KiB. A piece whose response is lost is not
+    /// written twice.
+    ///
+    /// Here `seed` also names the write: pass a new random number for each. The same input with the same seed is written once, and
+    /// other input with a seed that was used before is not written.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn write_stdin(
         &self,
         input: impl Into<bytes::Bytes>,
@@ -100,7 +103,7 @@ impl ProcessRef {
     /// Returns the [flow](super#flows) that closes standard input after everything that was written.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn close_stdin(
         &self,
         options: &CallOptions,
@@ -109,11 +112,11 @@ impl ProcessRef {
         WriteStdin::closing(self.clone(), options, seed)
     }
 
-    /// Returns the [flow](super#flows) that removes the files of the process, with its output. Removing a missing
-    /// process is not an error.
+    /// Returns the [flow](super#flows) that removes the files of the process, with its output. Removing a missing process is not
+    /// an error.
     ///
     /// # Errors
-    /// As [`output`](Self::output).
+    /// Returns the same errors as [`output`](Self::output).
     pub fn remove(
         &self,
         options: &CallOptions,

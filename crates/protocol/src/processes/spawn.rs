@@ -14,8 +14,8 @@ use crate::{SandboxId, Secret};
 /// Starts a command in a sandbox and returns while the command runs: see the [module](super).
 ///
 /// The id makes a repeated spawn safe: of all spawns with one id in a sandbox, one starts the command, and each returns the
-/// process, even after it has ended. A spawn with the same id and another command is refused; its other settings are ignored in
-/// favour of the first spawn's.
+/// process, even after it has ended. A spawn with the same id and another command is refused. All other settings of a later spawn
+/// are ignored: those of the first one apply.
 ///
 /// ```
 /// use std::time::Duration;
@@ -76,7 +76,8 @@ impl Spawn {
     /// Returns the [flow](super#flows) that spawns it. It is retried if its response is lost.
     ///
     /// # Errors
-    /// The command is empty, exceeds 100 KiB or contains a NUL, or the name of a variable is invalid.
+    /// Returns an error if the command is empty, contains a NUL or exceeds 100 KiB as a quoted word of a shell, or if the name of
+    /// a variable is invalid.
     pub fn flow(
         &self,
         options: &CallOptions,

@@ -37,6 +37,7 @@ impl Block {
         };
         match &mut self.open {
             Some(open) if open.kind == kind && open.id == *id => open.text.push_str(text),
+            // Deltas are merged only if they are adjacent, so the order of chunks stays as it was.
             _ => {
                 self.close();
                 self.open = Some(Delta {
@@ -81,6 +82,8 @@ impl Block {
     }
 }
 
+/// Returns the parts of a delta that can be merged with its neighbours. Merging would lose provider metadata, and a lone half of a
+/// surrogate pair is no `str`.
 fn plain_delta<'c>(chunk: &'c Chunk<'_>) -> Option<(Kind, &'c Text<'c>, &'c str)> {
     match chunk {
         Chunk::TextDelta(delta) if delta.provider_metadata.is_none() => {

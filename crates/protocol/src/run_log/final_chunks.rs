@@ -38,6 +38,7 @@ impl FinalChunks {
                 Some(RunEnd::Lost(_)) | None => chunks.push(error(Self::BROKE_OFF)),
             }
         }
+        // Also after a `finish` that is not the last chunk any more, since readers look at the last.
         if !self.is_finished || !chunks.is_empty() {
             chunks.push(Finish::new().into());
         }

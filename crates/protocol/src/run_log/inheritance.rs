@@ -24,10 +24,12 @@ pub(super) struct Inheritance {
 impl Inheritance {
     pub(super) fn read(&mut self, at: Position, entry: &Bytes) -> Result<(), EntryError> {
         let entry = self.walk.next(at, entry)?;
+        // Only claims and repeated ends follow an end, and they change nothing.
         if self.ended.is_some() {
             return Ok(());
         }
         match entry {
+            // From `Starting` on, the messages may have been sent, so a successor must not send them again.
             Entry::Starting(run) | Entry::Started(run) => self.run = Some(run),
             Entry::Data(chunks) => {
                 self.bytes += chunks.lines().len();
@@ -41,7 +43,7 @@ impl Inheritance {
             }
             Entry::Overflow => self.has_overflowed = true,
             Entry::End(ended) => self.ended = Some(ended),
-            // The walk rejects entries that belong to another log.
+            // Claims, beats and releases say nothing about the answer. The walk rejects entries of other logs.
             _ => {}
         }
         Ok(())

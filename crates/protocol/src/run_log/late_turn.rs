@@ -8,8 +8,10 @@ use super::{Append, Appended, Entry, Found, LogId, Logged, Position, Recording, 
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The state machine that takes the turn of a chat for a run that goes on [without the store](super::Recorder::is_alone), as soon as the store responds
-/// again. Otherwise the previous turn would stay the last one in the store, and browsers would be shown the wrong answer.
+/// The state machine that takes the turn of a chat for a run that goes on [without the store](super::Recorder::is_alone).
+///
+/// It takes the turn as soon as the store responds again. Otherwise the previous turn would stay the last one in the store, and
+/// browsers would be shown the wrong answer.
 ///
 /// ```text
 /// LookingAtChat ── another turn ──► LookingAtRun ── may take it ──► Taking ── appended ──► Over
@@ -17,10 +19,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 ///    └──────────────── Waiting ◄── no response, unreadable, fenced ◄────┘
 /// ```
 ///
-/// It may take the turn if the last turn's run is over, or if that turn never waited and its own run goes on.
-///
-/// While the run goes on, its turn is the last one unless others wait in the log, because the relay starts no other run in its
-/// thread. Once the run is over, it no longer takes the turn from a run that goes on.
+/// It may take the turn if the run of the last turn in the store is over. While its own run goes on, it may also take the turn
+/// from a run that is not over, unless that turn has waited: the relay starts no other run in the thread meanwhile, so the entry
+/// is out of date. Once its own run is over, it no longer takes the turn from a run that goes on.
 #[derive(Debug)]
 pub struct LateTurn {
     recording: Recording,
@@ -48,7 +49,7 @@ enum Phase {
 /// A step that a [`LateTurn`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum LateTurnStep {
     /// Read the last entry of this log from the store: [`LateTurn::handle_last`].
     Last(LogId),
@@ -73,6 +74,7 @@ impl LateTurn {
 
     /// Returns the next step. `is_over` says whether the run has ended.
     pub fn poll(&mut self, is_over: bool) -> LateTurnStep {
+        // While our run goes on, a last turn that did not wait cannot be going on too, so its run is not examined.
         if let Phase::LookingAtRun {
             turn, waits: false, ..
         } = self.phase
@@ -121,6 +123,7 @@ impl LateTurn {
             },
             Phase::LookingAtRun { turn, .. } => match found {
                 Found::Unavailable => Phase::Waiting,
+                // A run whose log is gone is over.
                 Found::Nothing => Phase::Taking { turn: *turn },
                 Found::Some((_, entry)) => {
                     match Logged::decode(&entry).map(|logged| logged.entry) {
@@ -139,7 +142,7 @@ impl LateTurn {
         if matches!(self.phase, Phase::Taking { .. }) {
             self.phase = match appended {
                 Appended::Yes => Phase::Over,
-                // Either somebody else took it, which the next look shows, or the store only says so and has nothing to show.
+                // The entry may be in the store all the same, or another run may have taken the turn. The next look shows it.
                 Appended::Fenced | Appended::Missing | Appended::Full | Appended::Unavailable => {
                     Phase::Waiting
                 }

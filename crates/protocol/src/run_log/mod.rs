@@ -24,20 +24,20 @@
 //! 1. A log is a prefix of one answer: no chunk is repeated, and none is missing.
 //! 2. After a claim only entries of its epoch are appended. An earlier writer is fenced, however late it wakes up.
 //! 3. Everything that a browser has seen is in the log, unless the store has failed.
-//! 4. A replay from the start gives the same message, with the same ids, as reading from the start did. A replay from chunk N
-//!    gives the same without the first N chunks.
+//! 4. A replay from the start gives the message that a live reader has, with the same ids. A replay from chunk N gives the same
+//!    chunks without the first N.
 //! 5. There is one [`End`](Entry::End), and everything after it is ignored. The last chunk before it is a `finish`, even if the
 //!    answer failed or was cancelled: see [`FinalChunks`].
 //! 6. The messages of a turn are sent once, and only when all turns before it are over.
 //! 7. A run is [counted](Counting) once in each account, however many instances report its cost.
 
+mod backlog;
 mod block;
 mod entry;
 mod final_chunks;
 mod inheritance;
 mod keep;
 mod late_turn;
-mod line;
 mod log_id;
 mod open_turns;
 mod order;

@@ -1,19 +1,21 @@
 use bytes::Bytes;
 
-use super::line::{Line, Looked, State};
+use super::backlog::{Backlog, Looked, State};
 use super::{Ended, Entry, EntryError, Found, LogId, Logged, Position, RecorderStep, Turn};
 
-/// The state machine that finds the turns of a chat that are not over, and the current one: the one that is being answered, or was last.
+/// The state machine that finds the turns of a chat that are not over, and its current turn: the one that is being answered, or
+/// the last one that was.
 ///
 /// A driver executes the step that [`poll`](Self::poll) returns and reports its result.
 #[derive(Debug)]
 pub struct OpenTurns {
     chat: LogId,
     phase: Phase,
-    /// Latest first.
+    /// The turns that are not over, latest first.
     open: Vec<Turn>,
+    /// The latest turn that is over.
     current: Option<Turn>,
-    /// The last turn that was taken, if no other is known.
+    /// The last turn that was taken. It is the current one if no other is known.
     last: Option<Turn>,
     unreadable: Option<EntryError>,
 }
@@ -24,15 +26,15 @@ enum Phase {
     LookingAtChat,
     /// Checks the last turn, which does not wait, so all before it are over. The flag says if its run was requested already.
     LookingAtLast(Turn, bool),
-    Asks(Line, RecorderStep),
-    Looking(Line),
+    Asks(Backlog, RecorderStep),
+    Looking(Backlog),
     Over,
 }
 
 /// A step that [`OpenTurns`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum OpenTurnsStep {
     /// Read the last entry of this log: [`OpenTurns::handle_last`].
     Last(LogId),
@@ -61,14 +63,16 @@ impl OpenTurns {
         self.open.iter().rev()
     }
 
-    /// Returns the turn that is being answered, or was the last one answered.
+    /// Returns the turn that is being answered, or the last one that was.
     #[must_use]
     pub fn current(&self) -> Option<&Turn> {
+        // The oldest open turn is the one that is being answered; the others wait for it.
         let known = self.open.last().or(self.current.as_ref());
         known.or(self.last.as_ref())
     }
 
-    /// Returns the error if the log could not be read completely. Then the result is incomplete.
+    /// Returns the error if an entry could not be read. Then the result is incomplete. It is also incomplete, without an error
+    /// here, if the store did not respond.
     #[must_use]
     pub fn unreadable(&self) -> Option<&EntryError> {
         self.unreadable.as_ref()
@@ -81,8 +85,8 @@ impl OpenTurns {
                 self.phase = Phase::LookingAtChat;
                 OpenTurnsStep::Last(self.chat.clone())
             }
-            Phase::Asks(line, step) => {
-                self.phase = Phase::Looking(line);
+            Phase::Asks(backlog, step) => {
+                self.phase = Phase::Looking(backlog);
                 match step {
                     RecorderStep::Read(log, after) => OpenTurnsStep::Read(log, after),
                     RecorderStep::Last(log) => OpenTurnsStep::Last(log),
@@ -94,7 +98,7 @@ impl OpenTurns {
                 self.phase = Phase::LookingAtLast(turn, true);
                 OpenTurnsStep::Last(log)
             }
-            // The previous step got no result.
+            // The driver did not report a result of the previous step, so there is none to wait for.
             Phase::LookingAtLast(..) | Phase::LookingAtChat | Phase::Looking(_) | Phase::Over => {
                 OpenTurnsStep::Over
             }
@@ -118,8 +122,8 @@ impl OpenTurns {
                         ..
                     }) => {
                         self.last = Some(turn);
-                        let (line, step) = Line::below(self.chat.clone(), at.next_claim());
-                        self.phase = Phase::Asks(line, step);
+                        let (backlog, step) = Backlog::below(self.chat.clone(), at.next_claim());
+                        self.phase = Phase::Asks(backlog, step);
                     }
                     Ok(_) => {
                         self.unreadable = Some(EntryError::Corrupt("it is not a turn of a chat"));
@@ -130,6 +134,7 @@ impl OpenTurns {
             Phase::LookingAtLast(turn, _) => {
                 let entry = match &found {
                     Found::Some((_, entry)) => Logged::decode(entry).map(|logged| logged.entry),
+                    // It is not known to be answered, so it counts as the last one.
                     Found::Nothing | Found::Unavailable => Ok(Entry::End(Ended::new("gone"))),
                 };
                 match entry {
@@ -141,9 +146,9 @@ impl OpenTurns {
                     }
                 }
             }
-            Phase::Looking(mut line) => {
-                let looked = line.handle_last(found);
-                self.looked(line, looked);
+            Phase::Looking(mut backlog) => {
+                let looked = backlog.handle_last(found);
+                self.looked(backlog, looked);
             }
             phase => self.phase = phase,
         }
@@ -152,19 +157,19 @@ impl OpenTurns {
     /// Handles the entries above the requested position.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>) {
         match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Looking(mut line) => match line.handle_page(found) {
-                None => self.next(line),
-                Some(looked) => self.looked(line, looked),
+            Phase::Looking(mut backlog) => match backlog.handle_page(found) {
+                None => self.next(backlog),
+                Some(looked) => self.looked(backlog, looked),
             },
             phase => self.phase = phase,
         }
     }
 
-    fn looked(&mut self, line: Line, looked: Looked) {
+    fn looked(&mut self, backlog: Backlog, looked: Looked) {
         match looked {
-            Looked::Ask(step) => self.phase = Phase::Asks(line, step),
+            Looked::Ask(step) => self.phase = Phase::Asks(backlog, step),
             Looked::Turn(seen) => {
-                let is_last = seen.ends_line();
+                let is_last = seen.proves_earlier_over();
                 match seen.state {
                     State::Open => self.open.push(seen.turn),
                     State::Ended(_) | State::Gone => {
@@ -172,16 +177,16 @@ impl OpenTurns {
                     }
                 }
                 if !is_last {
-                    self.next(line);
+                    self.next(backlog);
                 }
             }
             Looked::Failed(error) => self.unreadable = error,
         }
     }
 
-    fn next(&mut self, line: Line) {
-        if let Some(step) = line.next() {
-            self.phase = Phase::Asks(line, step);
+    fn next(&mut self, backlog: Backlog) {
+        if let Some(step) = backlog.next() {
+            self.phase = Phase::Asks(backlog, step);
         }
     }
 }
@@ -240,7 +245,7 @@ mod tests {
         // Its log is gone, and it is still known as the last one.
         let gone = (Turn::new("run-2"), None);
         assert_eq!(told(&looked(&[first(), gone])), (Some("run-2"), vec![]));
-        let line = [
+        let turns = [
             first(),
             (Turn::new("run-2"), Some(Entry::Beat)),
             (waits("run-3"), Some(Entry::Beat)),
@@ -248,7 +253,7 @@ mod tests {
             (waits("run-4"), ended("cancelled")),
             (waits("run-5"), Some(Entry::Beat)),
         ];
-        let open = looked(&line);
+        let open = looked(&turns);
         let expected = vec!["run-2", "run-3", "run-5"];
         assert_eq!(told(&open), (Some("run-2"), expected));
     }

@@ -3,7 +3,7 @@
 /// The relay would accept such a message and corrupt the history of the thread, so the policy is applied before it is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, which are written by hand.
+// The fields of its variants are deliberately exhaustive, since users write them by hand.
 pub enum TurnOrder {
     /// The message is refused. The default.
     #[default]

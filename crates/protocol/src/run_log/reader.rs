@@ -12,7 +12,7 @@ use crate::runs::RunRef;
 /// ```text
 ///   Read ──► handle_page ──► Chunk, Chunk, … ──► Read …          until Over
 ///     │ nothing for three beats, or Release as the last entry
-///     └────► TakeOver: an instance that can should claim the log; the reader reads on
+///     └────► TakeOver: an instance that can should claim the log; the reader continues
 /// ```
 #[derive(Debug)]
 pub struct Reader {
@@ -20,7 +20,7 @@ pub struct Reader {
     entries: VecDeque<(Position, Bytes)>,
     /// The chunks of the current entry.
     current: VecDeque<Bytes>,
-    /// The number of the next of them.
+    /// The number of the next chunk in the log.
     next: u64,
     /// The number of the first chunk to return.
     first: u64,
@@ -29,9 +29,11 @@ pub struct Reader {
     has_overflowed: bool,
     /// The time for which reads have found nothing.
     silence: Duration,
-    /// Whether the writer has released the log, and whether that was reported since the last read.
+    /// Whether the last entry releases the log.
     is_released: bool,
-    has_told: bool,
+    /// Whether a take-over was requested since the last read.
+    has_requested: bool,
+    /// The time of the read that is under way.
     asked: Option<Instant>,
     /// Boxed: set only at the end, so it should not enlarge the reader before.
     over: Option<Box<ReaderEnd>>,
@@ -40,7 +42,7 @@ pub struct Reader {
 /// A step that a [`Reader`] requests from its driver.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum ReaderStep {
     /// Read the entries above this position, waiting for up to `wait`: [`Reader::handle_page`] or [`Reader::handle_missing`].
     Read {
@@ -101,16 +103,16 @@ impl Reader {
             has_overflowed: false,
             silence: Duration::ZERO,
             is_released: false,
-            has_told: false,
+            has_requested: false,
             asked: None,
             over: None,
         }
     }
 
-    /// Creates a reader that watches a log after its last entry, to see if it still has a writer. It does not read the log from
-    /// its start, so the numbers of its chunks may be wrong.
+    /// Creates a reader that watches a log after its last entry, to see if it still has a writer. It returns no chunks.
     #[must_use]
     pub fn behind(at: Position, last: &Logged) -> Self {
+        // It has not read the log from its start, so it could not number chunks.
         let mut this = Self::from(u64::MAX);
         this.walk = Walk::behind(at, last.chunks_after());
         match &last.entry {
@@ -121,7 +123,7 @@ impl Reader {
         this
     }
 
-    /// Reads entries for what they say about the run, and ignores its chunks.
+    /// Creates a reader from entries that were read already. It knows the run and the claim, and skips the chunks.
     ///
     /// # Errors
     /// Returns an error if an entry cannot be read.
@@ -174,9 +176,10 @@ impl Reader {
                 }
                 continue;
             }
-            let is_free = self.is_released && !self.has_told;
+            // A release is reported after every read, and silence after every further 15 s: a take-over may come to nothing.
+            let is_free = self.is_released && !self.has_requested;
             if is_free || self.silence >= Self::SILENCE {
-                self.has_told = true;
+                self.has_requested = true;
                 self.silence = Duration::ZERO;
                 return ReaderStep::TakeOver {
                     after: self.walk.at(),
@@ -191,6 +194,7 @@ impl Reader {
     }
 
     fn entry(&mut self, at: Position, entry: &Bytes) -> Result<(), EntryError> {
+        // A release counts only as the last entry: any later one shows that somebody writes again.
         self.is_released = false;
         match self.walk.next(at, entry)? {
             Entry::Data(chunks) => self.current.extend(chunks.iter()),
@@ -202,10 +206,11 @@ impl Reader {
                     true => ReaderEnd::Overflowed(ended),
                     false => ReaderEnd::Ended(ended),
                 }));
+                // Everything after the end is ignored: a successor may have written it again.
                 self.entries.clear();
             }
             Entry::Release => self.is_released = true,
-            // The walk rejects all other kinds.
+            // `Starting` and `Beat` say nothing to a reader. The walk rejects all other kinds.
             _ => {}
         }
         Ok(())
@@ -213,12 +218,13 @@ impl Reader {
 
     /// Handles the entries above the requested position: none if the wait is over.
     pub fn handle_page(&mut self, entries: Vec<(Position, Bytes)>, now: Instant) {
+        // Only the result of the requested read counts.
         let Some(asked) = self.asked.take() else {
             return;
         };
-        self.has_told = false;
+        self.has_requested = false;
         if entries.is_empty() {
-            // A process that was suspended has waited for longer than the log was silent.
+            // At most the wait is counted: a suspended process measures a longer time, in which the log need not have been silent.
             self.silence += now.saturating_duration_since(asked).min(Self::WAIT);
         } else {
             self.silence = Duration::ZERO;

@@ -44,6 +44,7 @@ impl Summary {
             Chunk::Error(error) => {
                 self.failure = Some(error.error_text.to_string_lossy().into_owned());
             }
+            // This chunk marks a place where something may be missing.
             Chunk::Data(data) if data.name == "gap" => self.is_partial = true,
             _ => {}
         }
@@ -51,7 +52,7 @@ impl Summary {
         Ok(())
     }
 
-    /// Sets the reason for a failure, if no chunk contained one.
+    /// Sets the reason for a failure, in place of one that a chunk contained.
     pub fn failed(&mut self, why: impl Into<String>) {
         self.failure = Some(why.into());
     }

@@ -48,6 +48,7 @@ impl Walk {
         self.chunks
     }
 
+    /// Checks and decodes the next entry.
     pub(super) fn next(&mut self, at: Position, entry: &Bytes) -> Result<Entry, EntryError> {
         if at <= self.at {
             return Err(EntryError::Corrupt(
@@ -63,6 +64,7 @@ impl Walk {
             // A claim is written before its log is read, so its writer does not know the number of chunks.
             Entry::Claim(_) if at.seq == 0 => {}
             Entry::Claim(_) => return Err(EntryError::Corrupt("a claim does not begin its epoch")),
+            // Only a claim begins a log: a store that has evicted the oldest entries must not look like a shorter answer.
             _ if first => return Err(EntryError::Corrupt("the log has lost its beginning")),
             _ if at != self.at.next() => {
                 return Err(EntryError::Corrupt("entries are missing before it"));

@@ -18,7 +18,7 @@ pub struct Watch {
 enum Phase {
     /// Reads the last entry.
     Looking,
-    /// Watches the log. The flag says if a missing writer was reported.
+    /// Watches the log. The flag says whether a take-over was requested.
     Watching(Box<Reader>, bool),
     /// The store has not responded.
     Pausing,
@@ -28,7 +28,7 @@ enum Phase {
 /// A step that a [`Watch`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum WatchStep {
     /// Read the last entry of the log: [`Watch::handle_last`].
     Last,
@@ -71,10 +71,10 @@ impl Watch {
     pub fn poll(&mut self, now: Instant) -> WatchStep {
         match &mut self.phase {
             Phase::Looking => WatchStep::Last,
-            Phase::Watching(reader, has_told) => match reader.poll(now) {
+            Phase::Watching(reader, has_requested) => match reader.poll(now) {
                 ReaderStep::Read { after, wait } => WatchStep::Read { after, wait },
                 ReaderStep::TakeOver { after } => {
-                    *has_told = true;
+                    *has_requested = true;
                     WatchStep::TakeOver { after }
                 }
                 ReaderStep::Chunk { .. } | ReaderStep::Over(_) => WatchStep::Over,
@@ -99,14 +99,17 @@ impl Watch {
     /// Handles the entries above the requested position: none if the wait is over.
     pub fn handle_page(&mut self, found: Found<Vec<(Position, Bytes)>>, now: Instant) {
         match (found, &mut self.phase) {
-            (Found::Some(entries), Phase::Watching(reader, has_told)) => match entries.last() {
-                Some((at, entry)) => self.phase = behind(*at, entry),
-                // The entry may come from an instance that recorded without the store. Then the store's log continues elsewhere, so
-                // its last entry is read again.
-                None if *has_told => self.phase = Phase::Looking,
-                None => reader.handle_page(entries, now),
-            },
+            (Found::Some(entries), Phase::Watching(reader, has_requested)) => {
+                match entries.last() {
+                    Some((at, entry)) => self.phase = behind(*at, entry),
+                    // No take-over has followed, so the last entry may come from an instance that recorded without the store. The
+                    // log in the store then continues below it, so its last entry is read again.
+                    None if *has_requested => self.phase = Phase::Looking,
+                    None => reader.handle_page(entries, now),
+                }
+            }
             (Found::Unavailable, _) => self.phase = Phase::Pausing,
+            // The log does not exist any more, so there is nothing to wait for.
             (_, _) => self.phase = Phase::Over,
         }
     }

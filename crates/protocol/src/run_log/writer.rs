@@ -33,15 +33,17 @@ pub(super) struct Writer {
     block: Block,
     queue: VecDeque<Entry>,
     in_flight: Option<InFlight>,
-    /// The time of the last entry, and of the last that the store has.
+    /// The time of the last entry that was begun.
     last_entry: Option<Instant>,
+    /// The time of the last entry that is in the store.
     last_appended: Option<Instant>,
     store: Store,
     limits: Arc<Limits>,
     has_overflowed: bool,
     /// Whether the log is closed for further entries.
     is_closed: bool,
-    is_over: Option<WriterEnd>,
+    /// The way in which writing ended, once it has.
+    ended: Option<WriterEnd>,
 }
 
 /// The limits of a writer, in bytes and time.
@@ -216,7 +218,7 @@ impl Writer {
             limits,
             has_overflowed: false,
             is_closed: false,
-            is_over: None,
+            ended: None,
         }
     }
 
@@ -269,6 +271,7 @@ impl Writer {
     }
 
     pub(super) fn push(&mut self, chunk: &Chunk<'_>) {
+        // After an overflow the answer has a hole, so later chunks would be of no use.
         if !self.is_closed && !self.has_overflowed {
             self.block.push(chunk);
         }
@@ -285,9 +288,11 @@ impl Writer {
     }
 
     fn entry(&mut self, entry: Entry) {
+        // An end or a release is the last entry.
         if self.is_closed {
             return;
         }
+        // The chunks so far come before the entry.
         self.close_block();
         self.queue.push_back(entry);
     }
@@ -304,13 +309,15 @@ impl Writer {
         };
         match appended {
             Appended::Yes => {
+                // The next silence of the store has its whole time again.
                 self.store = Store::Responds;
                 flying.state = State::Appended;
                 self.last_appended = self.last_entry;
             }
             Appended::Fenced => {
+                // The entry is not delivered: this instance's readers get what the other instance writes.
                 self.in_flight = None;
-                self.is_over = Some(WriterEnd::Fenced);
+                self.ended = Some(WriterEnd::Fenced);
             }
             // A log that has vanished is never created again, since it would lack its beginning.
             Appended::Missing | Appended::Full => self.give_up(),
@@ -320,6 +327,7 @@ impl Writer {
                     Store::Silent { since, pause } => (since, (pause * 2).min(LONGEST_PAUSE)),
                     _ => (now, FIRST_PAUSE),
                 };
+                // The next attempt would come too late, so waiting for it would only delay the readers.
                 if now.saturating_duration_since(since) + pause > self.limits.patience {
                     self.give_up();
                 } else {
@@ -346,13 +354,14 @@ impl Writer {
                     }
                     State::Ready(_) => {
                         flying.state = State::Sent;
+                        // The append is kept, since a retry must repeat it byte for byte.
                         return WriterStep::Append(flying.append.clone());
                     }
                     // Nothing else is sent meanwhile: if this append is fenced, no later entry may be in the log.
                     State::Sent => return WriterStep::Wait { until: None },
                     State::Appended => {
                         if let Some(flying) = self.in_flight.take() {
-                            self.is_over = flying.last;
+                            self.ended = flying.last;
                             return WriterStep::Deliver {
                                 append: flying.append,
                                 mark: flying.mark,
@@ -361,7 +370,7 @@ impl Writer {
                     }
                 }
             }
-            if let Some(end) = self.is_over {
+            if let Some(end) = self.ended {
                 return WriterStep::Over(end);
             }
             let due = match self.next_entry(now) {
@@ -377,6 +386,7 @@ impl Writer {
 
     /// Returns the next entry to write, or the time to look again.
     fn next_entry(&mut self, now: Instant) -> Result<Entry, Instant> {
+        // All times count from the last entry, so the first chunk after a pause does not wait.
         let last_entry = self.last_entry;
         let since = |pause: Duration| last_entry.map_or(now, |last| last + pause);
         if let Some(entry) = self.queue.pop_front() {
@@ -437,6 +447,7 @@ impl Writer {
             _ => None,
         };
         let keep = match last {
+            // An ended log is only replayed for late readers, so the store may evict it first.
             Some(WriterEnd::Ended) => Keep::existing(self.limits.ended_ttl).over(),
             _ => Keep::existing(self.limits.live_ttl),
         };
@@ -448,6 +459,7 @@ impl Writer {
             entry: logged.encode(),
             keep,
         };
+        // The position is taken even if the append is given up, so no later entry can take its place.
         self.next = self.next.next();
         self.last_entry = Some(now);
         self.in_flight = Some(InFlight {

@@ -36,6 +36,7 @@ impl Backoff {
 
     pub(super) fn next(&mut self) -> Duration {
         let delay = self.delay.min(self.longest);
+        // Doubles the capped delay, so that it cannot overflow.
         self.delay = delay * 2;
         delay.mul_f64(0.5 + 0.5 * self.jitter.next())
     }
@@ -48,6 +49,7 @@ impl Backoff {
             _ => None,
         };
         let asked = asked.map_or(Duration::ZERO, |after| after.delay(now.wall));
+        // A short `retry-after`, such as 0, must not speed up the queries.
         self.next().max(asked.min(self.longest_retry_after))
     }
 

@@ -91,10 +91,10 @@ pub enum CancelError {
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is one, and it changes a few times"
+    reason = "a flow has one state, which changes a few times"
 )]
 enum State {
-    /// Waits until this instant, and then begins a try.
+    /// Waits until this instant, if there is one, and then begins a try.
     Pausing(Option<Instant>),
     /// Reads the thread, to see if the message has its answer.
     Looking(Call<GetThread>),
@@ -173,7 +173,7 @@ impl CancelFlow {
                     pausing.ok_or(CancelError::Starting)
                 }
                 Ok(cancelled) => Ok(State::Done(Some(Ok(cancelled)))),
-                // The request may have arrived; the next list shows it.
+                // The request may have arrived, so it is not repeated at once: the next list shows if the run was cancelled.
                 Err(error) => {
                     self.failures += 1;
                     let delay = self.backoff.after(&error, now);
@@ -193,6 +193,7 @@ impl CancelFlow {
         self.call(list).map(State::Listing)
     }
 
+    /// Returns the pause before the next try, unless the deadline would pass meanwhile.
     fn pause(&self, delay: Duration, now: Now, deadline: Deadline) -> Option<State> {
         let at = now.mono.checked_add(delay)?;
         deadline.allows(at).then_some(State::Pausing(Some(at)))
@@ -212,6 +213,7 @@ impl CancelFlow {
             (Some(ThreadStatus::Cancelled), _) if self.failures > 0 => {
                 Ok(State::done(CancelStatus::Cancelled))
             }
+            // Without its thread, or before its first run, there is nothing to cancel.
             (None | Some(ThreadStatus::Idle), _) => Ok(State::done(CancelStatus::Idle)),
             (Some(status), _) if status.is_end() => Ok(State::done(CancelStatus::Idle)),
             // An unknown status may also mean that a run is under way.
@@ -229,6 +231,7 @@ impl CancelFlow {
         }
     }
 
+    /// Returns whether another try may succeed. The limit counts failed requests; a run that is still starting has none.
     fn may_try_again(&self, error: &ExchangeError) -> bool {
         let is_refused = matches!(Prospect::of(error), Prospect::Refused | Prospect::Gone);
         self.failures < MOST_FAILED && !is_refused

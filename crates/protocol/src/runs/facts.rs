@@ -97,6 +97,7 @@ impl ToolEnd {
     }
 }
 
+// The stream decides how many calls are open and how long their ids and names are, so all of these are limited.
 const MOST_CALLS: usize = 1024;
 const LONGEST_ID: usize = 1024;
 const LONGEST_NAME: usize = 256;
@@ -114,8 +115,8 @@ impl RunFacts {
         }
     }
 
-    /// Processes the next chunk, received at `now`. Returns the fact about a tool call that it contains. Each call begins once
-    /// and ends at most once.
+    /// Processes the next chunk, received at `now`. Returns the fact about a tool call that it contains. A call that is open does
+    /// not begin again, and it ends at most once.
     pub fn observe<'c>(&mut self, chunk: &'c Chunk<'c>, now: Instant) -> Option<ToolFact<'c>> {
         self.first_chunk.get_or_insert(now);
         self.chunks += 1;
@@ -132,6 +133,7 @@ impl RunFacts {
                 let call = self.called(&call.tool_call_id, &call.tool_name, now)?;
                 Some(ToolFact::Called { call, input })
             }
+            // Another output will replace it, so the tool is still running.
             Chunk::ToolOutputAvailable(output) if output.preliminary == Some(true) => None,
             Chunk::ToolOutputAvailable(chunk) => {
                 self.ended(&chunk.tool_call_id, ToolEnd::Output, chunk.output.as_ref())
@@ -213,10 +215,10 @@ impl RunFacts {
 
     /// Returns the end of the run, once its chunks have reported it. It is never [`RunEnd::Lost`].
     pub fn end(&self) -> Option<RunEnd> {
-        self.reported.end().or(match self.reported.has_finished {
-            true => Some(RunEnd::Completed),
-            false => None,
-        })
+        // A `finish` also follows an error, so the error counts first.
+        let has_finished = self.reported.has_finished;
+        let finished = || has_finished.then_some(RunEnd::Completed);
+        self.reported.end().or_else(finished)
     }
 }
 

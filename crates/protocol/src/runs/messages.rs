@@ -111,6 +111,7 @@ impl Messages {
             .iter()
             .rposition(|message| message.role == Role::User)?;
         let given = self.0.get(turn)?.id.clone().filter(|id| *id != "");
+        // An earlier turn of the history may have got its id from the same seed, so taken ids are skipped.
         let id = given.or_else(|| {
             let candidates = (0..).map(|nth| Text::from(message_id(seed.wrapping_add(nth))));
             let taken =

@@ -208,6 +208,7 @@ impl RunEnd {
 
 /// Returns whether a text is a code that names an error, and not free text.
 fn is_code(text: &str) -> bool {
+    // A code names a kind of error, also in metrics, so free text is not taken for one.
     let is_short = (1..=64).contains(&text.len());
     is_short
         && text

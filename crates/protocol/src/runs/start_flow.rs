@@ -42,7 +42,7 @@ pub struct StartFlow {
     created: Created,
     /// Whether the check of the sandbox is done or not needed.
     has_looked: bool,
-    /// Whether to close the stream before anything else.
+    /// Whether to close [`Slot::Stream`] before the next step, since nobody reads what is open in it.
     close: bool,
     state: State,
 }
@@ -114,6 +114,7 @@ impl StartFlow {
             user_message_id: self.user_message_id.clone(),
             ..RunRef::new(run.agent.clone(), sandbox_id, thread_id)
         };
+        // The follower of the run judges its silence, so the transport must not cut the stream before.
         let opening = Opening::new(send, &self.options.listening(), self.seed)?;
         Ok(State::Placed(opening, run))
     }
@@ -131,10 +132,13 @@ impl StartFlow {
         if let State::Placed(..) = &self.state
             && let State::Placed(send, run) = mem::replace(&mut self.state, State::Next)
         {
+            // Yielded before the messages are sent: from then on a run may exist, and only the reference finds it.
             self.state = State::Messages(send, run.clone());
             return Err(Step::Item(run));
         }
+        // Until the messages are sent, no failure can leave a run behind.
         let (step, error, surely_no_run) = match &mut self.state {
+            // Handled above.
             State::Placed(..) => return Ok(State::Next),
             State::Next => match self.next() {
                 Ok(state) => return Ok(state),
@@ -208,6 +212,7 @@ impl StartFlow {
     }
 
     fn started(&mut self, mut run: RunRef, response: SendResponse) -> State {
+        // A relay that does not know the background mode streams all the same.
         self.close = response != SendResponse::Streaming;
         if let SendResponse::Background(BackgroundRun {
             thread_id: Some(thread_id),
@@ -226,6 +231,7 @@ impl StartFlow {
         let is_wanted = self.run.delete_sandbox_on_failure && surely_no_run;
         let sandbox_id = self.created.sandbox_id.as_ref().filter(|_| is_wanted);
         let delete = sandbox_id.and_then(|id| self.call(DeleteSandbox::new(id)).ok());
+        // The rest of an error's body is not awaited before the deletion.
         self.close = delete.is_some();
         match delete {
             Some(delete) => State::Delete(delete, Some(error)),

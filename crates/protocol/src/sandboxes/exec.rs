@@ -121,7 +121,7 @@ impl Endpoint for Exec {
         }
         if self.timeout.is_some_and(|timeout| timeout > LONGEST) {
             let rule = Problem::MustBe(
-                "at most 10 minutes; run longer commands in the background, as with `nohup … &`",
+                "at most 10 minutes: start longer commands with `Spawn`, the client's `spawn`",
             );
             return Err(InvalidRequest::new("timeout", rule));
         }

@@ -99,8 +99,8 @@ pub struct Sandbox {
 }
 
 impl From<&Sandbox> for SandboxId {
-    fn from(has: &Sandbox) -> Self {
-        has.id.clone()
+    fn from(sandbox: &Sandbox) -> Self {
+        sandbox.id.clone()
     }
 }
 

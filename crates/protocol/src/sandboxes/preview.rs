@@ -45,8 +45,8 @@ impl Sandbox {
     /// ```
     ///
     /// # Errors
-    /// The provider is another one, or the relay does not name it: the relay names it when a sandbox is read, not when it is
-    /// created.
+    /// Returns an error if the addresses of the provider are not documented, if the relay did not name the provider or the
+    /// machine, or if the port is 0. The relay names the provider when a sandbox is read, not when it is created.
     pub fn preview_url(&self, port: u16) -> Result<Uri, PreviewError> {
         if port == 0 {
             return Err(PreviewError::NoPort);

@@ -75,8 +75,8 @@ pub struct Thread {
 }
 
 impl From<&Thread> for ThreadId {
-    fn from(has: &Thread) -> Self {
-        has.id.clone()
+    fn from(thread: &Thread) -> Self {
+        thread.id.clone()
     }
 }
 

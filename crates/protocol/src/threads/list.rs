@@ -68,8 +68,8 @@ pub struct ThreadSummary {
 }
 
 impl From<&ThreadSummary> for ThreadId {
-    fn from(has: &ThreadSummary) -> Self {
-        has.id.clone()
+    fn from(thread: &ThreadSummary) -> Self {
+        thread.id.clone()
     }
 }
 

@@ -44,6 +44,7 @@ pub fn name_after(turn: &UiMessage) -> String {
         _ => None,
     });
     let mut name = String::new();
+    // `cut` is the longest beginning that leaves room for the `…`. A name that turns out to be too long ends there.
     let (mut units, mut cut) = (0, 0);
     let mut is_apart = false;
     for text in texts {

@@ -33,8 +33,8 @@ pub struct StreamTarget {
 impl StreamTarget {
     /// Returns the target in this list, as seen from this thread.
     pub fn of(threads: &[ThreadSummary], thread_id: &ThreadId) -> Self {
-        // The list is sorted newest first, but dates take precedence. The sort is stable, so entries without a date keep their
-        // order.
+        // The list should be sorted newest first. If every thread has a date, the dates decide instead; otherwise the order
+        // counts.
         let mut threads: Vec<&ThreadSummary> = threads.iter().collect();
         let created = |thread: &ThreadSummary| thread.created_at.as_ref()?.to_system_time();
         if threads.iter().all(|thread| created(thread).is_some()) {
@@ -69,8 +69,9 @@ impl StreamTarget {
         self.newest.as_ref() == Some(&self.thread_id)
     }
 
-    /// Returns whether a stream is ours that was opened between two lists: `before`, in which our thread was the target, and this
-    /// one. It is ours if no thread newer than ours streams, and none has changed.
+    /// Returns whether a stream that was opened between two lists is ours. `before` is the first list, in which our thread was
+    /// the target; this is the second. The stream is ours if no newer thread has changed or appeared, and no other thread is the
+    /// target now.
     pub fn is_still_ours(&self, before: &Self) -> bool {
         self.newer == before.newer && (self.newest.is_none() || self.is_ours())
     }

@@ -64,12 +64,12 @@ fn written_out(text: &str) -> String {
     out
 }
 
-/// A run that is followed, and the result.
+/// A flow that follows a run, and what it has yielded.
 pub(crate) struct Scene {
     flow: FollowFlow,
     thread: Value,
     now: Now,
-    moments: Vec<RunEvent>,
+    events: Vec<RunEvent>,
     /// The kind of each request.
     sent: Vec<&'static str>,
     /// The response to resuming, if there is one.
@@ -89,7 +89,7 @@ impl Scene {
                 mono: Instant::now(),
                 wall: SystemTime::UNIX_EPOCH,
             },
-            moments: Vec::new(),
+            events: Vec::new(),
             sent: Vec::new(),
             resumed: None,
         }
@@ -110,15 +110,15 @@ impl Scene {
         let mut open = true;
         loop {
             match self.flow.poll(self.now) {
-                Step::Item(moment) => self.moments.push(moment),
+                Step::Item(event) => self.events.push(event),
                 Step::Done(outcome) => {
                     let message = self.flow.message().clone();
-                    return (std::mem::take(&mut self.moments), message, outcome, self);
+                    return (std::mem::take(&mut self.events), message, outcome, self);
                 }
                 Step::Close(Slot::Stream) => open = false,
                 Step::Close(Slot::Exchange) => {}
                 Step::Send(send) => {
-                    let answer = |body: &Value| {
+                    let json = |body: &Value| {
                         let head = Response::builder().header("content-type", "application/json");
                         let head = head.body(()).unwrap().into_parts().0;
                         (head, Bytes::from(serde_json::to_vec(body).unwrap()))
@@ -132,7 +132,7 @@ impl Scene {
                     if ListThreads::ROUTE.matches(&send.request) {
                         self.sent.push("list");
                         thread["messages"].take();
-                        let (head, body) = answer(&serde_json::json!([thread]));
+                        let (head, body) = json(&serde_json::json!([thread]));
                         self.flow.handle(Event::Response {
                             slot: Slot::Exchange,
                             head,
@@ -140,7 +140,7 @@ impl Scene {
                         });
                     } else if GetThread::ROUTE.matches(&send.request) {
                         self.sent.push("get");
-                        let (head, body) = answer(&thread);
+                        let (head, body) = json(&thread);
                         self.flow.handle(Event::Response {
                             slot: Slot::Exchange,
                             head,
@@ -183,18 +183,18 @@ impl Scene {
 }
 
 /// Assembles the chunks alone, like a browser that receives them.
-pub(crate) fn assembled(moments: &[RunEvent]) -> UiMessage {
+pub(crate) fn assembled(events: &[RunEvent]) -> UiMessage {
     let mut assembler = Assembler::new();
-    for moment in moments {
-        if let RunEvent::Chunk(chunk) = moment {
+    for event in events {
+        if let RunEvent::Chunk(chunk) = event {
             let _ = assembler.apply(chunk).unwrap();
         }
     }
     assembler.into_message()
 }
 
-fn finishes(moments: &[RunEvent]) -> usize {
-    let kinds = moments.iter().filter_map(|moment| match moment {
+fn finishes(events: &[RunEvent]) -> usize {
+    let kinds = events.iter().filter_map(|event| match event {
         RunEvent::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
         _ => None,
     });
@@ -236,10 +236,10 @@ fn stored_runs() -> Vec<(Stream, Value)> {
                 .into_iter()
                 .flatten()
                 .map(|message| message["id"].to_string());
-            let answered = ids
+            let has_answer = ids
                 .into_iter()
                 .any(|id| start.contains(&format!("\"messageId\":{id}")));
-            answered && body["status"] == "completed"
+            has_answer && body["status"] == "completed"
                 || body["status"] == "error" && body["messages"].is_null()
         };
         let thread = recordings().into_iter().rfind(|recording| {
@@ -269,7 +269,7 @@ fn a_recorded_run_that_is_cut_anywhere_is_complete_in_the_end() {
         // Every byte of the short ones, and places all over the long one.
         for cut in places.step_by((bytes.len() / 500).max(1)) {
             let scene = Scene::new(FollowPolicy::wait(), thread.clone());
-            let (moments, message, outcome, scene) = scene.play(&bytes[..cut], cut % 2 == 0);
+            let (events, message, outcome, scene) = scene.play(&bytes[..cut], cut % 2 == 0);
             let case = format!("{} cut at {cut}: {outcome:?}", stream.name);
             cuts += 1;
             if thread["status"] == "error" {
@@ -290,8 +290,8 @@ fn a_recorded_run_that_is_cut_anywhere_is_complete_in_the_end() {
                 assert_eq!(Some(&message), stored.as_ref(), "{case}");
             }
             assert_eq!(contents(&message), contents(&stored.unwrap()), "{case}");
-            assert_eq!(contents(&assembled(&moments)), contents(&message), "{case}");
-            assert_eq!(finishes(&moments), 1, "{case}");
+            assert_eq!(contents(&assembled(&events)), contents(&message), "{case}");
+            assert_eq!(finishes(&events), 1, "{case}");
             assert!(!scene.sent.contains(&"resume"), "{case}");
         }
     }
@@ -338,7 +338,7 @@ fn a_recorded_run_that_is_joined_again_is_complete_in_the_end() {
         let thread = recording(thread).response.body;
         let mut scene = Scene::new(FollowPolicy::live(), thread.clone());
         scene.resumed = Some(stream(second).bytes());
-        let (moments, message, outcome, scene) = scene.play(&stream(first).bytes(), true);
+        let (events, message, outcome, scene) = scene.play(&stream(first).bytes(), true);
         let sent = ["get", "list", "resume", "list", "get", "get"];
         assert_eq!(scene.sent, sent, "{first}");
         assert!(outcome.is_success(), "{first}: {outcome:?}");
@@ -348,12 +348,10 @@ fn a_recorded_run_that_is_joined_again_is_complete_in_the_end() {
             thread["messages"][1],
             "{first}"
         );
-        let gaps = moments
-            .iter()
-            .filter(|moment| matches!(moment, RunEvent::Gap));
-        assert_eq!((gaps.count(), finishes(&moments)), (1, 1), "{first}");
+        let gaps = events.iter().filter(|event| matches!(event, RunEvent::Gap));
+        assert_eq!((gaps.count(), finishes(&events)), (1, 1), "{first}");
         // A receiver of the chunks has everything in its order, and no message starts again.
-        let texts = assembled(&moments).text();
+        let texts = assembled(&events).text();
         assert!(
             texts.starts_with(&assembled_text(&stream(first))),
             "{first}: {texts}"

@@ -189,7 +189,7 @@ fn times_over_the_relays_limits() {
     assert!(exec(most).to_request().is_ok());
     assert_eq!(
         refused(exec(most + Duration::from_nanos(1))),
-        "`timeout` must be at most 10 minutes; run longer commands in the background, as with `nohup … &`"
+        "`timeout` must be at most 10 minutes: start longer commands with `Spawn`, the client's `spawn`"
     );
     let sent = |timeout| {
         let request = exec(timeout).to_request().unwrap();

@@ -29,8 +29,8 @@ fn an_image_has_the_recorded_form() {
         SandboxId::new("sb_1").unwrap(),
         ThreadId::new("th_36").unwrap(),
     );
-    let answer = recording("threads.get: after data-image").response;
-    let thread = get.decode(&answer.head(), &answer.body()).unwrap();
+    let response = recording("threads.get: after data-image").response;
+    let thread = get.decode(&response.head(), &response.body()).unwrap();
     let stored = thread.ui_messages().next().unwrap();
 
     let png = b"\x89PNG\r\n\x1a\n";
@@ -87,9 +87,9 @@ fn a_history_is_built_turn_by_turn() {
 
     // Stored messages go back unchanged, and the next turn follows them.
     let get = GetThread::new(SandboxId::new("sb").unwrap(), ThreadId::new("t").unwrap());
-    let answer = recording("threads.get: after tool calls").response;
-    let thread = get.decode(&answer.head(), &answer.body()).unwrap();
-    let mut wanted: Value = serde_json::from_slice(&answer.body()).unwrap();
+    let response = recording("threads.get: after tool calls").response;
+    let thread = get.decode(&response.head(), &response.body()).unwrap();
+    let mut wanted: Value = serde_json::from_slice(&response.body()).unwrap();
     let mut wanted = wanted["messages"].take();
     let messages = Messages::from(thread.into_ui_messages()).user("Again");
     wanted

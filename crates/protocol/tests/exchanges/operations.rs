@@ -68,14 +68,14 @@ fn request<E: Endpoint + Debug + PartialEq>(endpoint: &E) -> String {
 
 fn exchange<O: Operation<Output: Debug> + Debug + PartialEq>(
     operation: &O,
-    answer: &str,
+    recorded: &str,
 ) -> String {
-    let response = recording(answer).response;
+    let response = recording(recorded).response;
     let output = operation
         .decode(&response.head(), &response.body())
         .unwrap();
     format!(
-        "{}\n--- {} {answer:?}\n{output:#?}",
+        "{}\n--- {} {recorded:?}\n{output:#?}",
         request(operation),
         response.status
     )
@@ -261,7 +261,7 @@ fn threads() {
 }
 
 #[test]
-fn text_after_the_prompt_of_claude_code_is_known() {
+fn the_text_after_a_preset_prompt_can_be_read() {
     let appended = |prompt: SystemPrompt| match prompt {
         SystemPrompt::Preset(preset) => preset.append().map(str::to_owned),
         other => panic!("{other:?}"),
@@ -302,12 +302,12 @@ fn runs() {
         .name("Nightly")
         .options(RunOptions::new().system_prompt("Be brief"));
     let response = recording("chat: background").response;
-    let answer = background
+    let output = background
         .decode(&response.head(), &response.body())
         .unwrap();
     snapshot!(
         "runs.send in background",
-        format!("{}\n---\n{answer:#?}", request(&background))
+        format!("{}\n---\n{output:#?}", request(&background))
     );
 
     let resume = ResumeStream::new("my-agent", sandbox());

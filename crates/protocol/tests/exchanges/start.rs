@@ -20,7 +20,7 @@ use twentyfirst_protocol::{
     CallOptions, Endpoint, ErrorCode, ResponseError, SandboxId, ThreadId, VaultId,
 };
 
-/// A relay that follows a script.
+/// A flow that starts a run, with the relay's responses as the test scripts them.
 struct Scene {
     flow: StartFlow,
     sent: Vec<String>,
@@ -564,7 +564,7 @@ fn a_thread_is_named_after_the_turn_by_default() {
 }
 
 #[test]
-fn a_sandbox_for_nothing_is_deleted_again() {
+fn a_new_sandbox_without_a_run_is_deleted_again() {
     let mut scene = Scene::new(run().delete_sandbox_on_failure(true), None);
     scene.makes_sandbox();
     scene.makes_thread();
@@ -585,7 +585,7 @@ fn a_sandbox_for_nothing_is_deleted_again() {
         "the relay responded with 402 budget_exceeded: Sandbox budget exceeded"
     );
 
-    // If that fails too, the error names the sandbox and keeps the first cause.
+    // If the deletion fails too, the error names the sandbox and keeps the first cause.
     let mut scene = Scene::new(run().delete_sandbox_on_failure(true), None);
     scene.makes_sandbox();
     scene.sends(Slot::Exchange);
@@ -672,7 +672,7 @@ proptest! {
         let mut scene = Scene::with(start, mode, CallOptions::new().retry(retry), 0);
         let mut fates = fates.into_iter();
         // The state of the relay, and the reported part of it.
-        let (mut run_may_exist, mut told, mut chats, mut deleted) = (false, false, 0, false);
+        let (mut run_may_exist, mut reported, mut chats, mut deleted) = (false, false, 0, false);
         let result = loop {
             let send = match scene.poll() {
                 Step::Send(send) => send,
@@ -716,17 +716,17 @@ proptest! {
                     scene.flow.handle(Event::Response { slot: send.slot, head: head(200, "text/event-stream"), body: Bytes::new() });
                 }
                 Fate::Done if is_deletion => {
-                    told = false;
+                    reported = false;
                     scene.responds(send.slot, 204, "");
                 }
                 Fate::Done if send.request.uri() == "/v1/sandboxes" => {
-                    told = true;
+                    reported = true;
                     scene.responds(send.slot, 201, r#"{"id":"sb_1"}"#);
                 }
                 Fate::Done => scene.responds(send.slot, 201, r#"{"id":"th_1"}"#),
                 // A second deletion finds nothing.
                 Fate::Responds(..) if deleted => {
-                    told = false;
+                    reported = false;
                     scene.responds(send.slot, 404, "");
                 }
                 Fate::Responds(status, code) => {
@@ -751,7 +751,7 @@ proptest! {
         match result {
             Ok(_) => prop_assert!(run_may_exist && !deleted),
             Err(error) => {
-                prop_assert_eq!(error.created.sandbox_id.is_some(), told);
+                prop_assert_eq!(error.created.sandbox_id.is_some(), reported);
                 prop_assert!(!is_thread_streaming(&error));
             }
         }

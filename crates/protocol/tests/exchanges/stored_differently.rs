@@ -11,7 +11,7 @@ use crate::follow::{Scene, assembled};
 
 /// The result of a run.
 struct Followed {
-    moments: Vec<RunEvent>,
+    events: Vec<RunEvent>,
     message: UiMessage,
     state: MessageState,
 }
@@ -19,11 +19,11 @@ struct Followed {
 impl Followed {
     /// Returns each delivered text, as a reader of the chunks has it.
     fn texts(&self) -> Vec<String> {
-        texts(&assembled(&self.moments))
+        texts(&assembled(&self.events))
     }
 
     fn kinds(&self) -> Vec<String> {
-        let chunks = self.moments.iter().filter_map(|moment| match moment {
+        let chunks = self.events.iter().filter_map(|event| match event {
             RunEvent::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
             _ => None,
         });
@@ -53,26 +53,26 @@ fn open_text(id: &str, text: &str) -> Vec<Value> {
     ]
 }
 
-fn events(chunks: impl IntoIterator<Item = Value>) -> String {
+fn sse(chunks: impl IntoIterator<Item = Value>) -> String {
     let chunks = chunks.into_iter();
     chunks.map(|chunk| format!("data: {chunk}\n\n")).collect()
 }
 
 fn stream(chunks: Vec<Value>) -> String {
     let start = json!({"type": "start", "messageId": "m1"});
-    events([start].into_iter().chain(chunks))
+    sse([start].into_iter().chain(chunks))
 }
 
-/// Reads this until it breaks off, and then the answer as it was stored.
+/// Follows a run whose stream sends this and breaks off, and whose answer is stored in this form.
 fn follow(read: &str, stored: Value) -> Followed {
     let thread = json!({"id": "th_1", "status": "completed", "messages": [
         {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]},
         stored,
     ]});
     let scene = Scene::new(FollowPolicy::wait(), thread);
-    let (moments, message, outcome, _) = scene.play(read.as_bytes(), true);
+    let (events, message, outcome, _) = scene.play(read.as_bytes(), true);
     Followed {
-        moments,
+        events,
         message,
         state: outcome.message_state,
     }
@@ -180,9 +180,9 @@ fn blank_texts_need_not_be_stored() {
     assert_eq!(followed.state, MessageState::Whole);
     assert!(
         !followed
-            .moments
+            .events
             .iter()
-            .any(|moment| matches!(moment, RunEvent::Gap))
+            .any(|event| matches!(event, RunEvent::Gap))
     );
 
     // A text that has begun and is empty.
@@ -259,10 +259,10 @@ fn possibly_delivered_content_is_left_out() {
 #[test]
 fn only_the_rest_of_later_content_is_delivered() {
     // A reader has joined in the middle, and we have read a piece of what it saw.
-    let mut read = events([json!({"type": "start", "messageId": "m1"})]);
-    read += &events(text("1", "This is how it begins."));
+    let mut read = sse([json!({"type": "start", "messageId": "m1"})]);
+    read += &sse(text("1", "This is how it begins."));
     read += "data: {nonsense\n\n";
-    read += &events(open_text("2", "and this is from its middle"));
+    read += &sse(open_text("2", "and this is from its middle"));
     let mut stored = answer(json!([
         {"type": "text", "text": "was missed, and this is from its middle, and here it ends."},
     ]));
@@ -283,8 +283,8 @@ fn only_the_rest_of_later_content_is_delivered() {
 fn two_texts_after_a_gap_are_not_one_in_the_stored_answer() {
     let mut read = stream(text("1", "One."));
     read += "data: {nonsense\n\n";
-    read += &events(text("2", "ok, next"));
-    read += &events(text("3", "ok, next"));
+    read += &sse(text("2", "ok, next"));
+    read += &sse(text("3", "ok, next"));
     let stored = |count: usize| {
         let mut parts = vec![json!({"type": "text", "text": "One."})];
         parts.extend(vec![json!({"type": "text", "text": "ok, next"}); count]);
@@ -317,7 +317,7 @@ fn a_call_that_restarts_after_a_gap_is_read_again() {
     let delta = |delta: &str| json!({"type": "tool-input-delta", "toolCallId": "t", "inputTextDelta": delta});
     let mut read = stream(vec![begin(), delta("{\"a\":")]);
     read += "data: {nonsense\n\n";
-    read += &events([delta("1,"), begin(), delta("{\"a\":1}")]);
+    read += &sse([delta("1,"), begin(), delta("{\"a\":1}")]);
     let stored = answer(json!([
         {"type": "tool-x", "toolCallId": "t", "state": "input-available", "input": {"a": 1}},
     ]));
@@ -337,7 +337,7 @@ fn delivered_metadata_is_not_repeated() {
         let mut answer = answer(json!([{"type": "text", "text": "I am", "state": "done"}]));
         answer["metadata"] = stored;
         let followed = follow(&stream(read.clone()), answer);
-        let metadata = followed.moments.iter().filter_map(|moment| match moment {
+        let metadata = followed.events.iter().filter_map(|event| match event {
             RunEvent::Chunk(chunk) => Some(serde_json::to_value(chunk).unwrap()),
             _ => None,
         });
@@ -373,7 +373,7 @@ fn an_approval_response_is_delivered_without_the_request() {
         followed.kinds()[3..],
         ["tool-approval-response", "tool-output-denied", "finish"]
     );
-    assert_eq!(assembled(&followed.moments), followed.message);
+    assert_eq!(assembled(&followed.events), followed.message);
     assert_eq!(followed.state, MessageState::Whole);
 }
 
@@ -388,7 +388,7 @@ fn an_unreadable_input_is_delivered_as_an_error() {
     for raw_input in [json!("{bad"), json!({"not": "fit"})] {
         let followed = follow(&stream(Vec::new()), call(raw_input.clone()));
         assert_eq!(followed.kinds(), ["start", "tool-input-error", "finish"]);
-        let message = assembled(&followed.moments);
+        let message = assembled(&followed.events);
         let call = message.parts[0].as_tool().unwrap();
         assert_eq!(
             call.input.as_ref().unwrap().deserialize::<Value>().unwrap(),
@@ -414,8 +414,8 @@ fn an_unfinished_input_continues() {
     );
     assert_eq!(followed.kinds()[3..], ["tool-input-delta", "finish"]);
     assert_eq!(
-        tellable(&assembled(&followed.moments)),
-        tellable(&followed.message)
+        expressible(&assembled(&followed.events)),
+        expressible(&followed.message)
     );
 }
 
@@ -527,7 +527,7 @@ fn without_null(mut chunk: Value) -> Value {
 
 /// Returns the part of a stored answer that its chunks can express: texts have ended, ids of reasoning are each reader's own, and
 /// a step becomes visible with its content.
-fn tellable(message: &UiMessage) -> Value {
+fn expressible(message: &UiMessage) -> Value {
     let mut message = message.clone();
     while let Some(Part::StepStart(_)) = message.parts.last() {
         message.parts.pop();
@@ -563,7 +563,7 @@ proptest! {
         }
         let stored = assembler.into_message();
         let followed = follow("", serde_json::to_value(&stored).unwrap());
-        prop_assert_eq!(tellable(&assembled(&followed.moments)), tellable(&stored));
+        prop_assert_eq!(expressible(&assembled(&followed.events)), expressible(&stored));
     }
 }
 
@@ -637,7 +637,7 @@ proptest! {
         }).into();
         chunks.truncate((chunks.len() as f64 * cut) as usize);
         let followed = follow(&stream(chunks), answer(storing.parts(&streamed)));
-        for message in [&assembled(&followed.moments), &followed.message] {
+        for message in [&assembled(&followed.events), &followed.message] {
             prop_assert_eq!(said(message, false), whole[0].clone());
             let reasoning = said(message, true);
             match drops_reasoning {
@@ -650,13 +650,13 @@ proptest! {
 
 #[test]
 fn pieces_of_parallel_texts_are_found_in_the_stored_answer() {
-    let mut read = events([json!({"type": "start", "messageId": "m1"})]);
+    let mut read = sse([json!({"type": "start", "messageId": "m1"})]);
     read += "data: {nonsense\n\n";
-    read += &events([json!({"type":"start-step"})]);
+    read += &sse([json!({"type":"start-step"})]);
     let mut one = text("1", "the Grüße, \nk6f k94 kb9 kde k103 😀👍 k128 k14d ");
     one.extend(open_text("10", "k197 ha"));
     one.extend(open_text("12", "k1e1 th"));
-    read += &events(one);
+    read += &sse(one);
     read += "data: {nonsense\n\n";
     let mut two = vec![json!({"type":"text-delta","id":"10","delta":" ha ha ha "})];
     two.push(json!({"type":"text-delta","id":"12","delta":"e k206 "}));
@@ -664,7 +664,7 @@ fn pieces_of_parallel_texts_are_found_in_the_stored_answer() {
     two.push(json!({"type":"text-end","id":"12"}));
     two.extend(text("15", "k250 ha ha k275 Grüße, \nk29a the "));
     two.push(json!({"type":"finish"}));
-    read += &events(two);
+    read += &sse(two);
     let mut stored = answer(json!([
         {"type":"step-start"},
         {"type": "text", "text": "the Grüße, \nk6f k94 kb9 kde k103 😀👍 k128 k14d "},

@@ -34,13 +34,13 @@ fn cancelling_works_while_the_run_is_read() {
         reader.read_until(ms(150));
         let cancelled = reader.relay.cancel().unwrap();
         assert_eq!(cancelled.status, CancelStatus::Cancelled);
-        let told = reader.read();
-        assert_eq!(told.outline(), "start, chunks");
-        assert!(STORY.starts_with(&told.text()) && told.text().len() > 10);
-        told.assert_cancelled();
+        let followed = reader.read();
+        assert_eq!(followed.outline(), "start, chunks");
+        assert!(STORY.starts_with(&followed.text()) && followed.text().len() > 10);
+        followed.assert_cancelled();
 
-        // Cancelling a run that is over succeeds too.
-        let mut relay = told.relay;
+        // Cancelling a run that is over succeeds and sends no cancellation.
+        let mut relay = followed.relay;
         assert_eq!(relay.cancel().unwrap().status, CancelStatus::Idle);
         assert_eq!(relay.count("cancel"), 1);
     }
@@ -48,29 +48,33 @@ fn cancelling_works_while_the_run_is_read() {
 
 #[test]
 fn cancelling_works_while_the_run_is_awaited() {
-    let told = Relay::new()
+    let followed = Relay::new()
         .pace(ms(150))
         .cut(400)
-        .at(secs(2), Relay::is_cancelled)
+        .at(secs(2), Relay::cancel_now)
         .read(FollowPolicy::wait());
-    assert_eq!(told.outline(), "start, chunks, cut");
-    told.assert_of(STORY);
-    told.assert_cancelled();
+    assert_eq!(followed.outline(), "start, chunks, cut");
+    followed.assert_of(STORY);
+    followed.assert_cancelled();
 }
 
 #[test]
 fn cancelling_works_while_the_run_is_resumed() {
     // Replayed, joined in the middle, and while the relay holds everything back.
     for resumes in [Resumes::Replay, Resumes::Middle, Resumes::HeldBack] {
-        let told = Relay::new()
+        let followed = Relay::new()
             .pace(ms(150))
             .cut(600)
             .resumes(resumes)
-            .at(secs(3), Relay::is_cancelled)
+            .at(secs(3), Relay::cancel_now)
             .read(FollowPolicy::live());
-        assert!(told.outline().starts_with("start, chunks, cut, resumed"));
-        told.assert_of(STORY);
-        told.assert_cancelled();
+        assert!(
+            followed
+                .outline()
+                .starts_with("start, chunks, cut, resumed")
+        );
+        followed.assert_of(STORY);
+        followed.assert_cancelled();
     }
 }
 
@@ -106,12 +110,12 @@ fn a_run_that_never_starts_is_given_up_after_5_min_or_the_deadline_of_the_call()
 #[test]
 fn a_background_run_is_cancelled_whoever_follows_it() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
-        let told = Relay::new()
+        let followed = Relay::new()
             .starts_up(ms(500))
-            .at(ms(800), Relay::is_cancelled)
+            .at(ms(800), Relay::cancel_now)
             .join(follow);
-        told.assert_of(STORY);
-        told.assert_cancelled();
+        followed.assert_of(STORY);
+        followed.assert_cancelled();
     }
 }
 

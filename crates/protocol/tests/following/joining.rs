@@ -10,11 +10,11 @@ use crate::relay::{Fault, Relay, Resumes, ms, secs};
 #[test]
 fn following_waits_for_a_run_in_the_background() {
     for relay in [Relay::new(), Relay::new().without_turn()] {
-        let told = relay.pace(ms(150)).join(FollowPolicy::wait());
-        assert_eq!(told.outline(), "start, chunks, finish");
-        assert_eq!(told.text(), STORY);
-        assert_eq!(told.relay.count("resume"), 0);
-        told.assert_whole();
+        let followed = relay.pace(ms(150)).join(FollowPolicy::wait());
+        assert_eq!(followed.outline(), "start, chunks, finish");
+        assert_eq!(followed.text(), STORY);
+        assert_eq!(followed.relay.count("resume"), 0);
+        followed.assert_whole();
     }
 }
 
@@ -22,21 +22,24 @@ fn following_waits_for_a_run_in_the_background() {
 fn a_run_in_the_background_is_joined() {
     for follow in [FollowPolicy::live(), FollowPolicy::off()] {
         for resumes in [Resumes::Middle, Resumes::HeldBack, Resumes::Replay] {
-            let told = Relay::new()
+            let followed = Relay::new()
                 .pace(ms(150))
                 .starts_up(ms(700))
                 .resumes(resumes)
                 .join(follow);
             assert!(
-                told.outline().starts_with("resumed, start"),
+                followed.outline().starts_with("resumed, start"),
                 "{}",
-                told.outline()
+                followed.outline()
             );
-            told.assert_of(STORY);
-            assert!(told.text().ends_with("that answer."));
-            assert!(told.relay.count("resume") > 1, "it had not begun at first");
-            told.assert_whole();
-            assert_eq!(told.message.text(), STORY);
+            followed.assert_of(STORY);
+            assert!(followed.text().ends_with("that answer."));
+            assert!(
+                followed.relay.count("resume") > 1,
+                "it had not begun at first"
+            );
+            followed.assert_whole();
+            assert_eq!(followed.message.text(), STORY);
         }
     }
 }
@@ -44,18 +47,18 @@ fn a_run_in_the_background_is_joined() {
 #[test]
 fn a_run_without_a_stream_is_not_silent_while_the_relay_responds() {
     // The queries are never more than 2 s apart.
-    let told = Relay::new()
+    let followed = Relay::new()
         .pace(ms(3000))
         .join(FollowPolicy::wait().lost_after(secs(4)));
-    assert!(told.relay.now > secs(60));
-    assert_eq!(told.text(), STORY);
-    told.assert_whole();
+    assert!(followed.relay.now > secs(60));
+    assert_eq!(followed.text(), STORY);
+    followed.assert_whole();
 }
 
 #[test]
 fn following_does_not_wait_for_a_later_turn_after_our_answer() {
     // Recognized by position alone: it was not there when we joined.
-    let told = Relay::new()
+    let followed = Relay::new()
         .without_turn()
         .with_history([line::question("u0"), line::answer("m0", &["Earlier."])])
         .at(secs(1), |relay| {
@@ -65,10 +68,10 @@ fn following_does_not_wait_for_a_later_turn_after_our_answer() {
             relay.status = Some("streaming");
         })
         .join(FollowPolicy::wait());
-    assert!(told.relay.now < secs(30), "{:?}", told.relay.now);
-    assert_eq!(told.text(), STORY);
-    told.assert_completed(MessageState::Whole);
-    assert_eq!(told.message, told.relay.stored_answer());
+    assert!(followed.relay.now < secs(30), "{:?}", followed.relay.now);
+    assert_eq!(followed.text(), STORY);
+    followed.assert_completed(MessageState::Whole);
+    assert_eq!(followed.message, followed.relay.stored_answer());
 }
 
 #[test]
@@ -81,12 +84,12 @@ fn a_finished_run_delivers_its_stored_answer() {
         for relay in [Relay::new(), Relay::new().without_turn()] {
             let mut relay = relay;
             relay.now = secs(60);
-            let told = relay.join(follow);
-            assert_eq!(told.outline(), "start, chunks, finish");
-            assert_eq!(told.text(), STORY);
-            let sent: Vec<_> = told.relay.sent.iter().map(|(_, what)| *what).collect();
+            let followed = relay.join(follow);
+            assert_eq!(followed.outline(), "start, chunks, finish");
+            assert_eq!(followed.text(), STORY);
+            let sent: Vec<_> = followed.relay.sent.iter().map(|(_, what)| *what).collect();
             assert_eq!(sent, ["look"]);
-            told.assert_whole();
+            followed.assert_whole();
         }
     }
 }
@@ -95,14 +98,14 @@ fn a_finished_run_delivers_its_stored_answer() {
 fn a_later_turn_is_followed_without_the_answers_before_it() {
     for follow in [FollowPolicy::wait(), FollowPolicy::live()] {
         for relay in [Relay::new(), Relay::new().without_turn()] {
-            let told = relay
+            let followed = relay
                 .with_history([line::question("u0"), line::answer("m0", &[STORY])])
                 .pace(ms(150))
                 .join(follow);
-            told.assert_of(STORY);
-            assert_eq!(told.message, told.relay.stored_answer());
-            assert_eq!(told.message.id.as_ref().unwrap(), "m1");
-            told.assert_whole();
+            followed.assert_of(STORY);
+            assert_eq!(followed.message, followed.relay.stored_answer());
+            assert_eq!(followed.message.id.as_ref().unwrap(), "m1");
+            followed.assert_whole();
         }
     }
 }
@@ -111,11 +114,11 @@ fn a_later_turn_is_followed_without_the_answers_before_it() {
 fn a_turn_that_has_not_begun_is_lost() {
     let mut relay = Relay::streams([]);
     relay.status = Some("completed");
-    let told = relay
+    let followed = relay
         .with_history([line::question("u0"), line::answer("m0", &[STORY])])
         .join(FollowPolicy::wait());
-    assert_eq!(told.text(), "");
-    told.assert_lost(LostReason::NotStored);
+    assert_eq!(followed.text(), "");
+    followed.assert_lost(LostReason::NotStored);
 }
 
 #[test]
@@ -133,23 +136,23 @@ fn a_turn_is_recognized_by_its_question_however_many_follow() {
         again.now = secs(60);
         again.messages.clone_from(&relay.messages);
         again.status = Some(status);
-        let told = again.join(FollowPolicy::wait());
-        assert_eq!(told.text(), STORY);
-        told.assert_completed(MessageState::Whole);
+        let followed = again.join(FollowPolicy::wait());
+        assert_eq!(followed.text(), STORY);
+        followed.assert_completed(MessageState::Whole);
     }
 }
 
 #[test]
 fn a_background_run_reports_failure_and_cancellation() {
-    let told = Relay::new().fails("overloaded").join(FollowPolicy::wait());
-    assert_eq!(told.failure(), "overloaded");
-    let told = Relay::new()
-        .at(ms(100), Relay::is_cancelled)
+    let followed = Relay::new().fails("overloaded").join(FollowPolicy::wait());
+    assert_eq!(followed.failure(), "overloaded");
+    let followed = Relay::new()
+        .at(ms(100), Relay::cancel_now)
         .join(FollowPolicy::wait());
-    told.assert_cancelled();
+    followed.assert_cancelled();
 }
 
-// ---- Behind what was delivered elsewhere
+// ---- After chunks that were delivered elsewhere
 
 /// Returns the part of the story that a process had delivered before it ended.
 fn delivered(words: usize) -> Vec<Chunk<'static>> {
@@ -176,15 +179,15 @@ fn the_stored_answer_continues_after_chunks_that_were_delivered_elsewhere() {
             relay = relay.without_turn();
         }
         relay.now = ms(300);
-        let told = relay.join_behind(delivered(count), FollowPolicy::wait());
-        assert_eq!(told.outline(), "chunks, finish");
+        let followed = relay.join_after(delivered(count), FollowPolicy::wait());
+        assert_eq!(followed.outline(), "chunks, finish");
         assert_eq!(
-            words(count) + &told.text(),
+            words(count) + &followed.text(),
             STORY,
             "nothing twice, nothing missing"
         );
-        assert_eq!(told.relay.count("resume"), 0);
-        told.assert_whole();
+        assert_eq!(followed.relay.count("resume"), 0);
+        followed.assert_whole();
     }
 }
 
@@ -194,10 +197,13 @@ fn an_answer_delivered_elsewhere_to_its_finish_is_whole_and_stays() {
     chunks.push(Chunk::decode(r#"{"type":"finish"}"#).unwrap());
     let mut relay = Relay::new().stores(line::answer("m1", &["Otherwise."]));
     relay.now = secs(1);
-    let told = relay.join_behind(chunks, FollowPolicy::wait());
-    assert_eq!(told.moments.len(), told.asked(&ThreadStatus::Completed));
-    assert_eq!(told.message.text(), STORY);
-    told.assert_completed(MessageState::Whole);
+    let followed = relay.join_after(chunks, FollowPolicy::wait());
+    assert_eq!(
+        followed.events.len(),
+        followed.asked(&ThreadStatus::Completed)
+    );
+    assert_eq!(followed.message.text(), STORY);
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
@@ -208,18 +214,18 @@ fn an_end_delivered_elsewhere_counts_if_nothing_is_stored() {
     );
     let finish = r#"{"type":"finish"}"#;
     let failed = "failed: the connection to the agent broke off";
-    for (words, end) in [
+    for (chunks, end) in [
         (vec![error, finish], failed),
         (vec![error], failed),
         (vec![abort, finish], "cancelled"),
         (vec![abort], "cancelled"),
     ] {
-        let words = words.iter().map(|word| Chunk::decode(word).unwrap());
+        let chunks = chunks.iter().map(|chunk| Chunk::decode(chunk).unwrap());
         let mut relay = Relay::streams([]);
         relay.status = Some("idle");
-        let told = relay.join_behind(words.collect(), FollowPolicy::wait());
-        assert_eq!(told.outcome.end.to_string(), end);
-        assert_eq!(told.outcome.message_state, MessageState::Partial);
+        let followed = relay.join_after(chunks.collect(), FollowPolicy::wait());
+        assert_eq!(followed.outcome.end.to_string(), end);
+        assert_eq!(followed.outcome.message_state, MessageState::Partial);
     }
 }
 
@@ -230,44 +236,44 @@ fn a_replay_continues_after_chunks_that_were_delivered_elsewhere() {
         relay.now = ms(300);
         // The first stream belonged to somebody else.
         relay.open_first();
-        relay.is_read_elsewhere();
-        let told = relay.join_behind(delivered(count), FollowPolicy::live());
-        assert_eq!(told.outline(), "resumed, chunks, finish");
+        relay.give_stream_away();
+        let followed = relay.join_after(delivered(count), FollowPolicy::live());
+        assert_eq!(followed.outline(), "resumed, chunks, finish");
         assert_eq!(
-            words(count) + &told.text(),
+            words(count) + &followed.text(),
             STORY,
             "nothing twice, nothing missing"
         );
-        assert!(told.text_ids().iter().all(|id| id == "t1"));
-        told.assert_whole();
+        assert!(followed.text_ids().iter().all(|id| id == "t1"));
+        followed.assert_whole();
     }
 }
 
 #[test]
-fn without_a_replay_following_continues_after_a_gap_behind_earlier_chunks() {
+fn without_a_replay_a_gap_follows_the_chunks_that_were_delivered_elsewhere() {
     let mut relay = Relay::new().pace(ms(150));
     relay.now = ms(1000);
     relay.open_first();
-    relay.is_read_elsewhere();
-    let told = relay.join_behind(delivered(4), FollowPolicy::live());
+    relay.give_stream_away();
+    let followed = relay.join_after(delivered(4), FollowPolicy::live());
     assert!(
-        told.outline().starts_with("resumed, gap, chunks"),
+        followed.outline().starts_with("resumed, gap, chunks"),
         "{}",
-        told.outline()
+        followed.outline()
     );
-    assert!(STORY.ends_with(&told.text()));
-    told.assert_whole();
+    assert!(STORY.ends_with(&followed.text()));
+    followed.assert_whole();
 }
 
 #[test]
 fn with_following_off_a_run_is_joined_once_and_lost_with_its_stream() {
-    let told = Relay::new()
+    let followed = Relay::new()
         .pace(ms(150))
         .fault(Fault::None)
         .fault(Fault::CutAfter(secs(1)))
         .resumes(Resumes::Replay)
         .join(FollowPolicy::off());
-    assert_eq!(told.outline(), "resumed, start, gap, chunks, cut");
-    assert_eq!(told.relay.count("resume"), 1);
-    told.assert_lost(LostReason::Cut);
+    assert_eq!(followed.outline(), "resumed, start, gap, chunks, cut");
+    assert_eq!(followed.relay.count("resume"), 1);
+    followed.assert_lost(LostReason::Cut);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cancelling;
+mod followed;
 mod joining;
 mod lines;
 mod reading;
@@ -13,5 +14,4 @@ mod replaying;
 mod resuming;
 mod settling;
 mod stored;
-mod told;
 mod verifying;

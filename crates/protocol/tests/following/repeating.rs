@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 use twentyfirst_protocol::ui::Chunk;
 
+use crate::followed::Followed;
 use crate::lines::{Line, line};
 use crate::relay::{Relay, secs};
 use crate::stored::{answer, text};
-use crate::told::Told;
 
 /// Follows a run whose first stream delivered `begun` before it was cut, and whose next stream says the rest. `answer` is stored
 /// at the end.
@@ -15,12 +15,12 @@ fn resumed(
     begun: impl IntoIterator<Item = Vec<Line>>,
     says: impl IntoIterator<Item = Vec<Line>>,
     answer: Value,
-) -> Told {
+) -> Followed {
     let first = [line::start("m1")].into_iter().chain(begun);
     let second = [line::start("m2")].into_iter().chain(says);
     Relay::streams(first.chain([line::cut()]))
         .then_streams(second)
-        .at(secs(30), move |relay| relay.has_completed(answer))
+        .at(secs(30), move |relay| relay.complete_with(answer))
         .read(FollowPolicy::live())
 }
 
@@ -42,7 +42,7 @@ fn tool(id: &str, output: Value) -> Value {
 #[test]
 fn a_stream_that_differs_after_a_common_beginning_has_joined_in_the_middle() {
     // The text occurs twice in one answer, so the end of the new one differs from the end of the old.
-    let told = resumed(
+    let followed = resumed(
         [line::open_text(
             "t1",
             "Once upon a time there was sand. And ",
@@ -54,18 +54,18 @@ fn a_stream_that_differs_after_a_common_beginning_has_joined_in_the_middle() {
         ),
     );
     assert_eq!(
-        told.pieces()[..2],
+        followed.pieces()[..2],
         [
             "Once upon a time there was sand. And ",
             "Once upon a time there was a box."
         ]
     );
-    told.assert_completed(MessageState::Whole);
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
 fn a_text_that_continues_after_its_end_is_another_text() {
-    let told = resumed(
+    let followed = resumed(
         [
             line::text("t1", "It was far away."),
             line::open_text("t2", "And "),
@@ -84,13 +84,13 @@ fn a_text_that_continues_after_its_end_is_another_text() {
             ],
         ),
     );
-    assert!(told.outline().contains("gap"), "{}", told.outline());
+    assert!(followed.outline().contains("gap"), "{}", followed.outline());
     assert!(
-        told.text().contains("It was far away. Or was it?"),
+        followed.text().contains("It was far away. Or was it?"),
         "{:?}",
-        told.pieces()
+        followed.pieces()
     );
-    told.assert_completed(MessageState::Whole);
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn an_input_continues_in_the_middle_of_a_delta() {
     let start = || {
         line::chunks([json!({"type": "tool-input-start", "toolCallId": "c1", "toolName": "Bash"})])
     };
-    let told = resumed(
+    let followed = resumed(
         [start(), input("{\"command\":"), input(" \"l")],
         [
             start(),
@@ -123,15 +123,19 @@ fn an_input_continues_in_the_middle_of_a_delta() {
             "output": "sand",
         })]),
     );
-    let deltas = told.moments.iter().filter_map(|(_, moment)| match moment {
+    let deltas = followed.events.iter().filter_map(|(_, event)| match event {
         twentyfirst_protocol::runs::RunEvent::Chunk(Chunk::ToolInputDelta(delta)) => {
             Some(delta.input_text_delta.to_string_lossy().into_owned())
         }
         _ => None,
     });
     assert_eq!(deltas.collect::<String>(), "{\"command\": \"ls -la\"}");
-    assert!(!told.outline().contains("gap"), "{}", told.outline());
-    told.assert_completed(MessageState::Whole);
+    assert!(
+        !followed.outline().contains("gap"),
+        "{}",
+        followed.outline()
+    );
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
@@ -147,7 +151,7 @@ fn replaced_outputs_need_not_be_repeated() {
             true => line::output("c1", &json!("sand and a box")),
             false => Vec::new(),
         };
-        let told = resumed(
+        let followed = resumed(
             [
                 call(),
                 preliminary("sand"),
@@ -164,9 +168,13 @@ fn replaced_outputs_need_not_be_repeated() {
             ],
             answer([tool("c1", json!("sand and a box")), text("There is a box.")]),
         );
-        assert_eq!(told.text(), "There is a box.", "{is_over}");
-        assert!(!told.outline().contains("gap"), "{}", told.outline());
-        told.assert_completed(MessageState::Whole);
+        assert_eq!(followed.text(), "There is a box.", "{is_over}");
+        assert!(
+            !followed.outline().contains("gap"),
+            "{}",
+            followed.outline()
+        );
+        followed.assert_completed(MessageState::Whole);
     }
 }
 
@@ -177,7 +185,7 @@ fn a_replay_longer_than_the_buffer_is_followed_as_any_other() {
         .collect();
     let long = long.join(" ");
     for is_first_of_two in [false, true] {
-        let told = resumed(
+        let followed = resumed(
             [line::text("t1", &long), line::open_text("t2", "And ")],
             [
                 line::text("x1", &long),
@@ -199,12 +207,12 @@ fn a_replay_longer_than_the_buffer_is_followed_as_any_other() {
                     .chain(is_first_of_two.then(|| tool("c1", json!("sand")))),
             ),
         );
-        assert_eq!(told.text().len(), long.len() + "And so on.".len());
+        assert_eq!(followed.text().len(), long.len() + "And so on.".len());
         assert_eq!(
-            told.outline(),
+            followed.outline(),
             "start, chunks, cut, resumed, chunks, finish"
         );
-        let calls = told
+        let calls = followed
             .message
             .parts
             .iter()
@@ -217,7 +225,7 @@ fn a_replay_longer_than_the_buffer_is_followed_as_any_other() {
 fn a_replay_longer_than_the_buffer_that_differs_at_the_end_is_given_up() {
     let long = "sand ".repeat(240_000);
     let whole = format!("{long}and a box.");
-    let told = resumed(
+    let followed = resumed(
         [line::chunks([
             json!({"type": "text-start", "id": "t1"}),
             json!({"type": "text-delta", "id": "t1", "delta": long}),
@@ -235,14 +243,14 @@ fn a_replay_longer_than_the_buffer_that_differs_at_the_end_is_given_up() {
         line::answer("m1", &[&whole]),
     );
     assert_eq!(
-        told.outline(),
+        followed.outline(),
         "start, chunks, cut, resumed, chunks, finish"
     );
     assert!(
-        told.text() == whole,
+        followed.text() == whole,
         "nothing of it comes, and nothing twice"
     );
-    told.assert_completed(MessageState::Whole);
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
@@ -250,21 +258,21 @@ fn a_verified_stream_may_be_longer_than_the_limit_for_unverified_ones() {
     // 4 times 4.5 MiB, with a limit of 16 MiB.
     let long = "x".repeat(4608 * 1024);
     let delta = json!({"type": "text-delta", "id": "t1", "delta": long});
-    let told = Relay::streams([
+    let followed = Relay::streams([
         line::start("m1"),
         line::chunks([json!({"type": "text-start", "id": "t1"})]),
         line::chunks(std::iter::repeat_n(delta, 4)),
         end(),
     ])
     .read(FollowPolicy::wait());
-    assert_eq!(told.text().len(), 4 * long.len());
-    assert_eq!(told.outline(), "start, chunks, finish");
-    told.assert_completed(MessageState::Whole);
+    assert_eq!(followed.text().len(), 4 * long.len());
+    assert_eq!(followed.outline(), "start, chunks, finish");
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
 fn half_a_character_at_the_end_of_a_replay_is_delivered() {
-    let told = resumed(
+    let followed = resumed(
         [line::open_text("t1", "Once upon a time there was ")],
         [
             line::open_text("x1", "Once upon a time there was a box "),
@@ -273,13 +281,13 @@ fn half_a_character_at_the_end_of_a_replay_is_delivered() {
         ],
         line::answer("m9", &[]),
     );
-    assert_eq!(told.text(), "Once upon a time there was a box \u{fffd}");
-    assert_eq!(told.failure(), "overloaded");
+    assert_eq!(followed.text(), "Once upon a time there was a box \u{fffd}");
+    assert_eq!(followed.failure(), "overloaded");
 }
 
 #[test]
 fn an_invalid_event_leaves_a_gap_in_a_replay() {
-    let told = resumed(
+    let followed = resumed(
         [line::open_text("t1", "Once upon a time there was ")],
         [
             line::open_text("x1", "Once upon a time there was a box "),
@@ -290,18 +298,18 @@ fn an_invalid_event_leaves_a_gap_in_a_replay() {
         line::answer("m1", &["Once upon a time there was a box of sand.", "Bye."]),
     );
     assert_eq!(
-        told.outline(),
+        followed.outline(),
         "start, chunks, cut, resumed, chunks, not a chunk, gap, chunks, finish"
     );
-    assert_eq!(told.relay.count("resume"), 1);
-    told.assert_completed(MessageState::Whole);
+    assert_eq!(followed.relay.count("resume"), 1);
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
 fn after_a_gap_data_is_delivered_again_only_with_another_value() {
     let data = |id: &str, value: u32| json!({"type": "data-progress", "id": id, "data": value});
     for (stored, comes) in [(1, 0), (2, 1)] {
-        let told = resumed(
+        let followed = resumed(
             [
                 line::chunks([data("d1", 1), data("d2", 7)]),
                 line::open_text("t1", "Once upon a time "),
@@ -313,11 +321,11 @@ fn after_a_gap_data_is_delivered_again_only_with_another_value() {
                 text("Once upon a time there was a box of sand."),
             ]),
         );
-        assert!(told.outline().contains("gap"), "{}", told.outline());
-        let kinds = told.kinds();
+        assert!(followed.outline().contains("gap"), "{}", followed.outline());
+        let kinds = followed.kinds();
         let data = kinds.iter().filter(|kind| *kind == "data-progress");
         assert_eq!(data.count(), 2 + comes, "{kinds:?}");
-        told.assert_completed(MessageState::Whole);
+        followed.assert_completed(MessageState::Whole);
     }
 }
 
@@ -329,17 +337,17 @@ fn after_a_gap_an_answer_with_few_common_letters_is_not_delivered() {
         "role": "assistant",
         "parts": [text("a box of sand."), text("Also water.")],
     });
-    let told = Relay::streams([
+    let followed = Relay::streams([
         line::start("m1"),
         line::open_text("t1", "Once upon a time there was a box "),
         line::open_text("t2", "And there was also wat"),
         line::cut(),
     ])
-    .at(secs(30), move |relay| relay.has_completed(tail))
+    .at(secs(30), move |relay| relay.complete_with(tail))
     .read(FollowPolicy::wait());
     assert_eq!(
-        told.text(),
+        followed.text(),
         "Once upon a time there was a box And there was also wat"
     );
-    told.assert_completed(MessageState::StoredIncompletely);
+    followed.assert_completed(MessageState::StoredIncompletely);
 }

@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 
+use crate::followed::Followed;
 use crate::lines::{Line, line};
 use crate::relay::Relay;
-use crate::told::Told;
 
 /// Follows a run whose first stream said `first` when it broke off, and whose second says `second`.
-fn told(first: Vec<Line>, second: Vec<Line>, stored: Value) -> Told {
+fn followed(first: Vec<Line>, second: Vec<Line>, stored: Value) -> Followed {
     Relay::streams([line::start("m1"), first, line::cut()])
         .then_streams([line::start("m2"), second, line::finish(), line::says_done()])
-        .when("look", 3, |relay| relay.has_completed(stored))
+        .when("look", 3, |relay| relay.complete_with(stored))
         .read(FollowPolicy::live())
 }
 
@@ -29,7 +29,7 @@ fn empty_deltas_are_not_held_and_their_stream_may_still_join_in_the_middle() {
     ];
     let whole = "This is how it begins. It went on elsewhere.";
     let stored = || line::answer("m1", &[whole]);
-    let joined = told(line::open_text("t1", begun), second.concat(), stored());
+    let joined = followed(line::open_text("t1", begun), second.concat(), stored());
     // The deltas of the stream that joined arrive, and none that was held.
     assert_eq!(
         joined.outline(),
@@ -44,7 +44,7 @@ fn empty_deltas_are_not_held_and_their_stream_may_still_join_in_the_middle() {
         line::chunks([json!({"type": "text-delta", "id": "x1", "delta": whole})]),
         line::chunks([json!({"type": "text-end", "id": "x1"})]),
     ];
-    let replayed = told(line::open_text("t1", begun), second.concat(), stored());
+    let replayed = followed(line::open_text("t1", begun), second.concat(), stored());
     assert_eq!(
         replayed.outline(),
         "start, chunks, cut, resumed, chunks, finish"
@@ -70,8 +70,8 @@ fn data(data: u32) -> Value {
 }
 
 /// Returns the outputs and the data in the order of delivery.
-fn values(told: &Told) -> Vec<u32> {
-    let values = told.chunks().filter_map(|chunk| {
+fn values(followed: &Followed) -> Vec<u32> {
+    let values = followed.chunks().filter_map(|chunk| {
         let value = chunk.get("output").or_else(|| chunk.get("data"))?;
         value.as_u64()
     });
@@ -87,30 +87,30 @@ fn stored(output: u32, data: u32) -> Value {
 
 #[test]
 fn a_replay_may_omit_replaced_outputs_and_data() {
-    let told = told(
+    let followed = followed(
         line::chunks([input(), preliminary(1), preliminary(2), data(11), data(12)]),
         line::chunks([input(), output(3), data(13)]),
         stored(3, 13),
     );
     assert_eq!(
-        told.outline(),
+        followed.outline(),
         "start, chunks, cut, resumed, chunks, finish"
     );
-    assert_eq!(values(&told), [1, 2, 11, 12, 3, 13]);
-    told.assert_completed(MessageState::Whole);
+    assert_eq!(values(&followed), [1, 2, 11, 12, 3, 13]);
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
 fn a_replay_may_repeat_replaced_values_after_everything_delivered() {
     let first = [input(), preliminary(1), data(11), output(2), data(12)];
     let second = [&first[..], &[preliminary(2), data(13)]].concat();
-    let told = told(line::chunks(first), line::chunks(second), stored(2, 13));
+    let followed = followed(line::chunks(first), line::chunks(second), stored(2, 13));
     assert_eq!(
-        told.outline(),
+        followed.outline(),
         "start, chunks, cut, resumed, chunks, finish"
     );
-    assert_eq!(values(&told), [1, 11, 2, 12, 13]);
-    told.assert_completed(MessageState::Whole);
+    assert_eq!(values(&followed), [1, 11, 2, 12, 13]);
+    followed.assert_completed(MessageState::Whole);
 
     // The result has not come yet, and its preliminary outputs are repeated after the rest.
     let second = [
@@ -122,28 +122,31 @@ fn a_replay_may_repeat_replaced_values_after_everything_delivered() {
         output(4),
     ];
     let first = [input(), preliminary(1), preliminary(2), data(11)];
-    let told = self::told(line::chunks(first), line::chunks(second), stored(4, 11));
+    let followed = self::followed(line::chunks(first), line::chunks(second), stored(4, 11));
     assert_eq!(
-        told.outline(),
+        followed.outline(),
         "start, chunks, cut, resumed, chunks, finish"
     );
-    assert_eq!(values(&told), [1, 2, 11, 3, 4]);
+    assert_eq!(values(&followed), [1, 2, 11, 3, 4]);
 }
 
 #[test]
 fn the_end_of_a_part_after_everything_delivered_comes_once() {
     let story = "A text that has ended.";
-    let told = told(
+    let followed = followed(
         line::text("t1", story),
         [line::text("x1", story), line::text("x2", "And another.")].concat(),
         line::answer("m1", &[story, "And another."]),
     );
     assert_eq!(
-        told.outline(),
+        followed.outline(),
         "start, chunks, cut, resumed, chunks, finish"
     );
-    assert_eq!(told.text(), "A text that has ended.And another.");
-    let ends = told.kinds().into_iter().filter(|kind| kind == "text-end");
+    assert_eq!(followed.text(), "A text that has ended.And another.");
+    let ends = followed
+        .kinds()
+        .into_iter()
+        .filter(|kind| kind == "text-end");
     assert_eq!(ends.count(), 2);
-    told.assert_completed(MessageState::Whole);
+    followed.assert_completed(MessageState::Whole);
 }

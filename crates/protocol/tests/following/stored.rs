@@ -21,26 +21,30 @@ pub(crate) fn answer(parts: impl IntoIterator<Item = Value>) -> Value {
 fn replaced_data_is_delivered_with_its_newest_value() {
     let data = |id: &str, value: u32| json!({"type": "data-progress", "id": id, "data": value});
     for (stored, count) in [(1, 1), (2, 2)] {
-        let told = Relay::streams([
+        let followed = Relay::streams([
             line::start("m1"),
             line::chunks([data("d1", 1), data("d2", 7)]),
             line::open_text("t1", "Half "),
             line::cut(),
         ])
         .at(secs(3), move |relay| {
-            relay.has_completed(answer([
+            relay.complete_with(answer([
                 data("d1", stored),
                 data("d2", 7),
                 text("Half of it."),
             ]));
         })
         .read(FollowPolicy::wait());
-        assert_eq!(told.text(), "Half of it.");
-        assert!(!told.outline().contains("gap"), "{}", told.outline());
-        let kinds = told.kinds();
+        assert_eq!(followed.text(), "Half of it.");
+        assert!(
+            !followed.outline().contains("gap"),
+            "{}",
+            followed.outline()
+        );
+        let kinds = followed.kinds();
         let data = kinds.iter().filter(|kind| *kind == "data-progress");
         assert_eq!(data.count(), count + 1, "{kinds:?}");
-        told.assert_completed(MessageState::Whole);
+        followed.assert_completed(MessageState::Whole);
     }
 }
 
@@ -67,22 +71,22 @@ fn empty_texts_and_reasoning_do_not_count_as_missing() {
             };
             let parts = stored.iter().cloned().chain([text("Once upon a time.")]);
             let answer = answer(parts);
-            let told = Relay::streams([
+            let followed = Relay::streams([
                 line::start("m1"),
                 begun,
                 line::open_text("t1", "Once upon "),
                 line::cut(),
             ])
-            .at(secs(3), move |relay| relay.has_completed(answer))
+            .at(secs(3), move |relay| relay.complete_with(answer))
             .read(FollowPolicy::wait());
             let case = format!("{is_delivered} {stored:?}");
-            assert_eq!(told.text(), "Once upon a time.", "{case}");
+            assert_eq!(followed.text(), "Once upon a time.", "{case}");
             assert!(
-                !told.outline().contains("gap"),
+                !followed.outline().contains("gap"),
                 "{case}: {}",
-                told.outline()
+                followed.outline()
             );
-            told.assert_completed(MessageState::Whole);
+            followed.assert_completed(MessageState::Whole);
         }
     }
 }
@@ -90,7 +94,7 @@ fn empty_texts_and_reasoning_do_not_count_as_missing() {
 #[test]
 fn a_step_that_has_begun_does_not_begin_again() {
     let step = || line::chunks([json!({"type": "start-step"})]);
-    let told = Relay::streams([
+    let followed = Relay::streams([
         line::start("m1"),
         step(),
         line::text("t1", "Once."),
@@ -99,7 +103,7 @@ fn a_step_that_has_begun_does_not_begin_again() {
     ])
     .at(secs(3), |relay| {
         let step = json!({"type": "step-start"});
-        relay.has_completed(answer([
+        relay.complete_with(answer([
             step.clone(),
             text("Once."),
             step.clone(),
@@ -108,11 +112,11 @@ fn a_step_that_has_begun_does_not_begin_again() {
         ]));
     })
     .read(FollowPolicy::wait());
-    assert_eq!(told.text(), "Once.Twice.");
-    let kinds = told.kinds();
+    assert_eq!(followed.text(), "Once.Twice.");
+    let kinds = followed.kinds();
     let steps = kinds.iter().filter(|kind| *kind == "start-step");
     assert_eq!(steps.count(), 3, "{kinds:?}");
-    told.assert_completed(MessageState::Whole);
+    followed.assert_completed(MessageState::Whole);
 }
 
 #[test]
@@ -128,18 +132,18 @@ fn data_without_an_id_or_with_another_name_is_different() {
         data("progress", Some("d"), 1),
     ] {
         let stored = answer([other.clone(), text("Once upon a time.")]);
-        let told = Relay::streams([
+        let followed = Relay::streams([
             line::start("m1"),
             line::chunks([data("progress", None, 1)]),
             line::open_text("t1", "Once upon "),
             line::cut(),
         ])
-        .at(secs(3), move |relay| relay.has_completed(stored))
+        .at(secs(3), move |relay| relay.complete_with(stored))
         .read(FollowPolicy::wait());
         assert!(
-            told.outline().contains("gap"),
+            followed.outline().contains("gap"),
             "{other}: {}",
-            told.outline()
+            followed.outline()
         );
     }
 }

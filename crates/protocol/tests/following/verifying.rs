@@ -20,18 +20,18 @@ fn other_story() -> Vec<Line> {
 fn a_newer_runs_stream_is_not_opened() {
     let mut relay = Relay::new().cut(350);
     relay.newer = vec![("th_2", "streaming")];
-    let told = relay.read(FollowPolicy::live());
-    assert_eq!(told.outline(), "start, chunks, cut, chunks, finish");
-    assert_eq!(told.text(), STORY);
-    assert_eq!(told.relay.count("resume"), 0, "it waited");
-    told.assert_whole();
+    let followed = relay.read(FollowPolicy::live());
+    assert_eq!(followed.outline(), "start, chunks, cut, chunks, finish");
+    assert_eq!(followed.text(), STORY);
+    assert_eq!(followed.relay.count("resume"), 0, "it waited");
+    followed.assert_whole();
 }
 
 #[test]
 fn a_stream_of_another_run_that_is_opened_between_list_and_resume_is_never_read() {
     // It is still streaming when the threads are listed again, or is over by then.
     for status in ["streaming", "completed"] {
-        let told = Relay::new()
+        let followed = Relay::new()
             .cut(350)
             .pace(ms(150))
             .resumes(Resumes::Replay)
@@ -40,15 +40,15 @@ fn a_stream_of_another_run_that_is_opened_between_list_and_resume_is_never_read(
             .at(ms(3500), |relay| relay.newer = vec![("th_2", "completed")])
             .then_first_resume(other_story())
             .read(FollowPolicy::live());
-        assert_eq!(told.text(), STORY);
-        let resumed = told.outline().matches("resumed").count();
+        assert_eq!(followed.text(), STORY);
+        let resumed = followed.outline().matches("resumed").count();
         assert_eq!(
             resumed,
-            told.relay.count("resume") - 1,
+            followed.relay.count("resume") - 1,
             "{}",
-            told.outline()
+            followed.outline()
         );
-        told.assert_whole();
+        followed.assert_whole();
     }
 }
 
@@ -56,14 +56,14 @@ fn a_stream_of_another_run_that_is_opened_between_list_and_resume_is_never_read(
 fn a_stream_that_cannot_be_verified_is_not_read() {
     for what in ["list", "look"] {
         // The first of each precedes the opening of the stream.
-        let told = Relay::new()
+        let followed = Relay::new()
             .cut(350)
             .resumes(Resumes::Replay)
             .pace(ms(150))
             .when(what, 2, move |relay| relay.refuses_now(what, 400))
             .read(FollowPolicy::live());
-        assert_eq!(told.outline(), "start, chunks, cut", "{what}");
-        told.assert_lost(twentyfirst_protocol::runs::LostReason::Refused);
+        assert_eq!(followed.outline(), "start, chunks, cut", "{what}");
+        followed.assert_lost(twentyfirst_protocol::runs::LostReason::Refused);
     }
 }
 
@@ -71,63 +71,74 @@ fn a_stream_that_cannot_be_verified_is_not_read() {
 fn a_later_turn_that_streams_in_our_thread_is_never_read() {
     // Between list and resume, ours has completed and the next has begun.
     for is_joined in [false, true] {
-        let told = Relay::new()
+        let followed = Relay::new()
             .cut(350)
             .pace(ms(1500))
             .then_first_resume(other_story())
             .when("resume", 1, |relay| {
                 let answer = relay.answer();
-                relay.has_completed(answer);
+                relay.complete_with(answer);
                 relay.status = Some("streaming");
             });
-        let told = match is_joined {
-            true => told.join(FollowPolicy::live()),
-            false => told.read(FollowPolicy::live()),
+        let followed = match is_joined {
+            true => followed.join(FollowPolicy::live()),
+            false => followed.read(FollowPolicy::live()),
         };
-        assert!(!told.outline().contains("resumed"), "{}", told.outline());
-        assert_eq!(told.text(), STORY);
-        assert_eq!(told.relay.count("resume"), 1);
-        told.assert_completed(MessageState::Whole);
-        assert_eq!(told.message, told.relay.stored_answer());
+        assert!(
+            !followed.outline().contains("resumed"),
+            "{}",
+            followed.outline()
+        );
+        assert_eq!(followed.text(), STORY);
+        assert_eq!(followed.relay.count("resume"), 1);
+        followed.assert_completed(MessageState::Whole);
+        assert_eq!(followed.message, followed.relay.stored_answer());
     }
 }
 
 #[test]
-fn a_later_turn_is_never_read_even_if_our_answer_is_stored_under_an_unknown_readers_id() {
+fn a_later_turn_is_never_read_even_if_an_unknown_reader_stored_our_answer() {
     // Another process has also read our run, and stored it first.
-    let told = Relay::new()
+    let followed = Relay::new()
         .cut(350)
         .pace(ms(1500))
         .then_first_resume(other_story())
         .when("resume", 1, |relay| {
             let mut answer = relay.answer();
             answer["id"] = "of-an-unknown-reader".into();
-            relay.has_completed(answer);
+            relay.complete_with(answer);
             relay.status = Some("streaming");
         })
         .read(FollowPolicy::live());
-    assert!(!told.outline().contains("resumed"), "{}", told.outline());
-    assert_eq!(told.text(), STORY);
-    assert_eq!(told.relay.count("resume"), 1);
-    assert_eq!(told.message.parts, told.relay.stored_answer().parts);
+    assert!(
+        !followed.outline().contains("resumed"),
+        "{}",
+        followed.outline()
+    );
+    assert_eq!(followed.text(), STORY);
+    assert_eq!(followed.relay.count("resume"), 1);
+    assert_eq!(followed.message.parts, followed.relay.stored_answer().parts);
 }
 
 #[test]
 fn a_stream_whose_run_ends_before_the_second_list_is_read_to_its_end() {
     // The follower does not know the turn, and has no id to look for.
-    let told = Relay::new()
+    let followed = Relay::new()
         .without_turn()
         .cut(0)
         .resumes(Resumes::HeldBack)
         .read(FollowPolicy::live());
-    assert_eq!(told.outline(), "cut, resumed, start, gap, chunks, finish");
-    told.assert_of(STORY);
+    assert_eq!(
+        followed.outline(),
+        "cut, resumed, start, gap, chunks, finish"
+    );
+    followed.assert_of(STORY);
 }
 
 #[test]
 fn a_thread_above_the_size_limit_is_not_read_again_before_the_end() {
     // The first look precedes the opening of the stream, and the second verifies it.
-    let told = Relay::new()
+    let followed = Relay::new()
         .cut(800)
         .fault(Fault::CutAfter(secs(9)))
         .resumes(Resumes::Replay)
@@ -135,9 +146,9 @@ fn a_thread_above_the_size_limit_is_not_read_again_before_the_end() {
         .when("look", 2, |relay| relay.refuses_now("look", 0))
         .read(FollowPolicy::live());
     assert_eq!(
-        told.outline(),
+        followed.outline(),
         "start, chunks, cut, resumed, chunks, cut, resumed, chunks, finish"
     );
-    assert_eq!(told.relay.count("look"), 3, "{:?}", told.relay.sent);
-    told.assert_whole();
+    assert_eq!(followed.relay.count("look"), 3, "{:?}", followed.relay.sent);
+    followed.assert_whole();
 }

@@ -63,7 +63,7 @@ pub(crate) fn judge(world: &World) -> Result<(), Violation> {
     posts(world)?;
     stops(world)?;
     starters(world)?;
-    line(world)
+    queue(world)
 }
 
 fn broken(rule: Rule, what: impl Into<String>) -> Result<(), Violation> {
@@ -71,7 +71,7 @@ fn broken(rule: Rule, what: impl Into<String>) -> Result<(), Violation> {
     Err(Violation { rule, what })
 }
 
-/// Returns the chunks of a log up to its end, and whether it has one.
+/// Returns the chunks of a log, its end if it has one, and whether it has overflowed.
 fn chunks(world: &World, run: &str) -> Result<(Vec<String>, Option<String>, bool), Violation> {
     let mut chunks = Vec::new();
     let mut ended = None;
@@ -89,7 +89,7 @@ fn chunks(world: &World, run: &str) -> Result<(Vec<String>, Option<String>, bool
             )?;
         }
         if at <= last {
-            broken(Rule::Fence, format!("{run}: {at} is behind {last}"))?;
+            broken(Rule::Fence, format!("{run}: {at} follows {last}"))?;
         }
         last = at;
         match logged.entry {
@@ -100,7 +100,7 @@ fn chunks(world: &World, run: &str) -> Result<(Vec<String>, Option<String>, bool
                 Some(_) => broken(Rule::OneEnd, format!("{run} has two ends"))?,
             },
             entry if ended.is_some() => {
-                broken(Rule::OneEnd, format!("{run}: {entry:?} behind the end"))?;
+                broken(Rule::OneEnd, format!("{run}: {entry:?} follows the end"))?;
             }
             Entry::Data(data) => {
                 if logged.chunks != chunks.len() as u64 {
@@ -144,7 +144,7 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
     if ended.as_deref() == Some("lost") && is_calm(world, name) {
         broken(
             Rule::Ends,
-            format!("{name} is called lost, and its starter was there"),
+            format!("{name} is called lost, although its starter lives"),
         )?;
     }
     if !whole.starts_with(body) {
@@ -165,7 +165,7 @@ fn log(world: &World, name: &str) -> Result<(), Violation> {
             broken(
                 Rule::Prefix,
                 format!(
-                    "{name} is called complete behind {} atoms of {}",
+                    "{name} is called complete after {} atoms of {}",
                     said.len(),
                     whole.len()
                 ),
@@ -205,7 +205,7 @@ fn is_read(world: &World, run: &str) -> bool {
         .any(|browser| browser.run() == Some(run) && browser.end.is_some())
 }
 
-/// Returns whether this instance lives and has recorded the run without the store.
+/// Returns whether this instance is alive and has recorded the run without the store.
 fn is_on_recorder(world: &World, instance: usize, run: &str) -> bool {
     let instance = &world.instances[instance];
     let local = instance.local.get(run);
@@ -335,7 +335,7 @@ fn is_quiet(world: &World) -> bool {
 }
 
 /// Checks that the turns of the chat wait for each other.
-fn line(world: &World) -> Result<(), Violation> {
+fn queue(world: &World) -> Result<(), Violation> {
     let mut recorders = world
         .instances
         .iter()
@@ -344,7 +344,7 @@ fn line(world: &World) -> Result<(), Violation> {
     if let Some(run) = world.overlaps.first().filter(|_| is_sure) {
         broken(
             Rule::Order,
-            format!("{run} was sent while another was going on"),
+            format!("{run} was sent while another run went on"),
         )?;
     }
     let turns = turns(world);

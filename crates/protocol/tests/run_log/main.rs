@@ -89,7 +89,8 @@ fn an_answer_replays_in_every_schedule() {
     }
 }
 
-/// Plays schedules with a planted fault until one breaks one of these rules. The schedule must break none without the fault.
+/// Plays schedules with a planted fault until one breaks a rule, which must be one of these. Without the fault, the schedule must
+/// break none.
 fn is_found(plant: Plant, rules: &[Rule]) {
     for seed in 0..20_000 {
         let Err(violation) = play(seed, Some(plant)).1 else {
@@ -139,6 +140,31 @@ fn a_turn_that_does_not_wait_is_found() {
 #[test]
 fn a_place_that_nobody_sees_is_found() {
     is_found(Plant::PlaceUnseen, &[Rule::OnePost, Rule::Prefix]);
+}
+
+#[test]
+fn a_replay_that_begins_too_late_is_found() {
+    is_found(Plant::LateReplay, &[Rule::Replay]);
+}
+
+#[test]
+fn a_log_that_nobody_takes_over_is_found() {
+    is_found(Plant::NoSuccessor, &[Rule::Ends]);
+}
+
+#[test]
+fn a_recorder_that_never_pauses_is_found() {
+    is_found(Plant::FullRecorder, &[Rule::Limits]);
+}
+
+#[test]
+fn a_sandbox_for_each_turn_is_found() {
+    is_found(Plant::NewSandbox, &[Rule::OneSandbox]);
+}
+
+#[test]
+fn a_stream_without_finish_is_found() {
+    is_found(Plant::NoFinish, &[Rule::Finish]);
 }
 
 #[test]

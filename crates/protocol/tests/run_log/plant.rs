@@ -15,4 +15,14 @@ pub(crate) enum Plant {
     NotWaiting,
     /// A successor does not see that the messages may have been sent.
     PlaceUnseen,
+    /// A replay begins one chunk too late.
+    LateReplay,
+    /// Nobody takes over a log without a writer.
+    NoSuccessor,
+    /// Chunks are recorded although too many wait for the store.
+    FullRecorder,
+    /// Each turn gets a sandbox of its own.
+    NewSandbox,
+    /// A run that was lost at its start ends without a `finish`.
+    NoFinish,
 }

@@ -25,9 +25,9 @@ fn spent(cents: u64) -> Spent {
     Spent::by_run(&usage).unwrap()
 }
 
-/// An instance that reports the cost of a run.
+/// A report of the cost of a run.
 #[derive(Debug, Clone)]
-struct Telling {
+struct Report {
     run: usize,
     /// The time, in seconds after midnight.
     at: i64,
@@ -43,9 +43,9 @@ enum Service {
     Unheard,
 }
 
-fn tellings() -> impl Strategy<Value = Vec<Telling>> {
-    let telling = (0_usize..6, -3_i64..3).prop_map(|(run, at)| Telling { run, at });
-    prop::collection::vec(telling, 1..14)
+fn reports() -> impl Strategy<Value = Vec<Report>> {
+    let report = (0_usize..6, -3_i64..3).prop_map(|(run, at)| Report { run, at });
+    prop::collection::vec(report, 1..14)
 }
 
 fn services() -> impl Strategy<Value = Vec<(prop::sample::Index, Service, usize)>> {
@@ -72,15 +72,15 @@ fn cents(run: usize) -> u64 {
 }
 
 impl World {
-    fn counting(&self, telling: &Telling) -> Counting {
-        let (owner, chat) = place(telling.run);
+    fn counting(&self, report: &Report) -> Counting {
+        let (owner, chat) = place(report.run);
         Counting::new(
-            &format!("run-{}", telling.run),
+            &format!("run-{}", report.run),
             owner,
             chat,
-            spent(cents(telling.run)),
+            spent(cents(report.run)),
             self.period,
-            moment(telling.at),
+            moment(report.at),
         )
     }
 
@@ -161,14 +161,14 @@ proptest! {
 
     #[test]
     fn each_run_is_counted_once_however_many_report_it(
-        tellings in tellings(),
+        reports in reports(),
         services in services(),
         period in prop_oneof![Just(Period::Day), Just(Period::Month), Just(Period::Ever)],
     ) {
         let mut world = World { store: Store::default(), period };
-        let mut under_way: Vec<(Telling, Counting)> = tellings
+        let mut under_way: Vec<(Report, Counting)> = reports
             .iter()
-            .map(|telling| (telling.clone(), world.counting(telling)))
+            .map(|report| (report.clone(), world.counting(report)))
             .collect();
         let mut acknowledged: Vec<usize> = Vec::new();
         // After the last of these, the store serves all reporters in turn.
@@ -179,17 +179,17 @@ proptest! {
                 break;
             }
             let at = who.map_or(n % under_way.len(), |who| who.index(under_way.len()));
-            let (telling, counting) = &mut under_way[at];
+            let (report, counting) = &mut under_way[at];
             match world.step(counting, service, limit) {
                 None => {}
                 Some(CountingEnd::Counted) => {
-                    acknowledged.push(telling.run);
+                    acknowledged.push(report.run);
                     under_way.remove(at);
                 }
                 // It is reported again some time later.
                 Some(CountingEnd::Unavailable) => {
-                    telling.at += 1;
-                    *counting = world.counting(&telling.clone());
+                    report.at += 1;
+                    *counting = world.counting(&report.clone());
                 }
                 Some(end) => panic!("{end:?}"),
             }
@@ -211,8 +211,8 @@ proptest! {
 }
 
 /// Counts to the end.
-fn count(world: &mut World, telling: &Telling) {
-    let mut counting = world.counting(telling);
+fn count(world: &mut World, report: &Report) {
+    let mut counting = world.counting(report);
     for _ in 0..100 {
         if let Some(end) = world.step(&mut counting, Service::Well, 2) {
             return assert_eq!(end, CountingEnd::Counted);
@@ -227,9 +227,9 @@ fn a_run_counts_on_the_day_of_its_first_report() {
         store: Store::default(),
         period: Period::Day,
     };
-    count(&mut world, &Telling { run: 1, at: -1 });
-    count(&mut world, &Telling { run: 1, at: 1 });
-    count(&mut world, &Telling { run: 4, at: 2 });
+    count(&mut world, &Report { run: 1, at: -1 });
+    count(&mut world, &Report { run: 1, at: 1 });
+    count(&mut world, &Report { run: 4, at: 2 });
     let user = Account::owner("user");
     assert_eq!(
         world.entries(&user, -1)[0].total.cost,
@@ -248,11 +248,11 @@ fn an_account_lost_by_the_store_begins_anew() {
         period: Period::Ever,
     };
     for run in [0, 1, 3] {
-        count(&mut world, &Telling { run, at: 0 });
+        count(&mut world, &Report { run, at: 0 });
     }
     let user = Account::owner("user");
     world.store = Store::default();
-    count(&mut world, &Telling { run: 4, at: 0 });
+    count(&mut world, &Report { run: 4, at: 0 });
     let entries = world.entries(&user, 0);
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].total.cost, Usd::from_dollars(2.5));

@@ -16,7 +16,7 @@ use twentyfirst_protocol::{SandboxId, ThreadId};
 
 use crate::faults::{Ending, Tally};
 use crate::judge::{Judge, Rule, Verdict, Violation, violation};
-use crate::planted::{AnotherTurn, Flush, OffByOne, Plant, SecondPost, WrongThread};
+use crate::planted::{AnotherTurn, Flush, Liar, OffByOne, Plant, SecondPost, WrongThread};
 use crate::relay::{AGENT, At, Phase};
 use crate::rng::Rng;
 use crate::schedule::{Beginning, Schedule};
@@ -211,7 +211,7 @@ impl Player {
                 return self.check_cost();
             }
             if self.world.now > HOURS {
-                return violation(Rule::Endless, "it takes more than 48 hours");
+                return violation(Rule::Endless, "the schedule takes more than 48 hours");
             }
             let until = [self.follower_until(), self.canceller_until()];
             let until = until.into_iter().flatten().min();
@@ -307,19 +307,14 @@ impl Player {
                     now,
                     &mut Line(&mut self.world, Actor::Follower),
                 ) {
-                    Advanced::Item(moment) => {
-                        self.world.note(|| format!("⇒ {}", describe(&moment)));
-                        if matches!(moment, RunEvent::Resumed) && !self.world.reads_ours() {
+                    Advanced::Item(event) => {
+                        self.world.note(|| format!("⇒ {}", describe(&event)));
+                        if matches!(event, RunEvent::Resumed) && !self.world.reads_ours() {
                             return violation(Rule::AnotherRun, "another run is read");
                         }
                         if let Some(judge) = &mut self.judge {
                             let has_message = flow.has_message();
-                            judge.moment(
-                                &moment,
-                                flow.message(),
-                                has_message,
-                                &self.world.relay,
-                            )?;
+                            judge.event(&event, flow.message(), has_message, &self.world.relay)?;
                         }
                     }
                     Advanced::Waits { until: moment } => {
@@ -328,7 +323,7 @@ impl Player {
                         let transition = flow.transition();
                         self.world.note(|| format!("({transition})"));
                         if self.world.take_too_many(Actor::Follower) {
-                            return violation(Rule::Endless, "it asks again and again");
+                            return violation(Rule::Endless, "the flow sends too many queries");
                         }
                         if let Some(judge) = &mut self.judge {
                             let has_message = flow.has_message();
@@ -339,7 +334,10 @@ impl Player {
                             .as_ref()
                             .is_some_and(|judge| judge.is_overdue(self.world.now));
                         if late {
-                            return violation(Rule::Endless, "it should have been lost long ago");
+                            return violation(
+                                Rule::Endless,
+                                "the run should have been lost long ago",
+                            );
                         }
                         return Ok(());
                     }
@@ -524,6 +522,7 @@ impl Player {
             Some(Plant::OffByOne { twice }) => Box::new(OffByOne::new(flow, twice)),
             Some(Plant::Flush) => Box::new(Flush::new(flow)),
             Some(Plant::AnotherTurn) => Box::new(AnotherTurn::new(flow)),
+            Some(Plant::Lie(lie)) => Box::new(Liar::new(flow, lie)),
             Some(Plant::ResumeWrongThread) => {
                 Box::new(WrongThread::new(flow, thread_id.to_string()))
             }
@@ -683,8 +682,8 @@ fn tell<F: Flow + ?Sized>(flow: &mut F, slot: Slot, handed: Handed) {
     flow.handle(event);
 }
 
-fn describe(moment: &RunEvent) -> String {
-    match moment {
+fn describe(event: &RunEvent) -> String {
+    match event {
         RunEvent::Chunk(chunk) => chunk.encode(),
         other => format!("{other:?}"),
     }

@@ -6,8 +6,8 @@
 //! 2. **Nothing twice.** The alignment never goes back; words that the truth has once are delivered once, with gaps or without.
 //! 3. **Nothing disappears.** `message()` always contains what was delivered. Whenever the flow waits, it is exactly the message
 //!    of the delivered chunks, until it is final. Then it does not change any more, and contains everything that was delivered.
-//! 4. **No other run.** No other run is cancelled. The stream of another may be opened, as of one that begins between the list
-//!    and the request, but it is never read: nothing of it is delivered, and no event says that the run is resumed.
+//! 4. **No other run.** No other run is cancelled. The stream of another run may be opened, if that run begins between the list and
+//!    the request. It is never read: nothing of it is delivered, and no event says that the run is resumed.
 //! 5. **No second cost.** At most one chat POST takes effect, or may have; at most one sandbox is created. A sandbox is deleted
 //!    only if no run can be in it.
 //! 6. **One true end.** A run is completed if and only if it has completed; failed with the text of its `error` chunk or of its
@@ -20,8 +20,8 @@
 //!    - *refused*: the last response was a refusal (400, 401, 403);
 //!    - *deleted*: the relay reported that the thread or sandbox does not exist, and it does not;
 //!    - *not stored*: the run had not begun when the thread was read, so nothing was streaming and nothing had ended.
-//! 8. **It ends.** Soon after it learned that the thread no longer streams, after `lost_after` and after the deadline; and
-//!    without sending more than three queries a second.
+//! 8. **It ends.** Following ends soon after it learned that the thread no longer streams, after `lost_after`, and after the
+//!    deadline. It sends no more than three queries a second.
 //! 9. **Events are true.** A cut, a resumed stream and a status are reported only if there was one. In the first stream, a gap
 //!    follows each event that cannot be decoded.
 
@@ -155,7 +155,7 @@ impl Judge {
         }
     }
 
-    // ---- What the flow is told
+    // ---- What the flow receives
 
     pub(crate) fn told(&mut self, now: At, asks: Asks, handed: &Handed) {
         let told = &mut self.told;
@@ -236,17 +236,17 @@ impl Judge {
         }
     }
 
-    // ---- What it hands out
+    // ---- What the flow yields
 
-    pub(crate) fn moment(
+    pub(crate) fn event(
         &mut self,
-        moment: &RunEvent,
+        event: &RunEvent,
         message: &UiMessage,
         has_message: bool,
         relay: &Relay,
     ) -> Verdict {
         let (told, delivered) = (&self.told, &mut self.delivered);
-        match moment {
+        match event {
             RunEvent::Chunk(chunk) => {
                 if delivered.owes_gap {
                     return violation(Rule::Events, "no gap follows an invalid event");
@@ -270,7 +270,7 @@ impl Judge {
             RunEvent::Cut(_) => {
                 delivered.cuts += 1;
                 if delivered.cuts > told.cuts + 1 || (told.done && told.finish) {
-                    return violation(Rule::Events, "a cut is told where there was none");
+                    return violation(Rule::Events, "a cut is reported where there was none");
                 }
             }
             RunEvent::Resumed => {
@@ -307,7 +307,7 @@ impl Judge {
                         || stored.is_some_and(|stored| stored.to_string_lossy() == *id)
                 });
                 if self.delivered.starts > 1 || !known {
-                    return violation(Rule::Content, "a second `start`, or one of nobody");
+                    return violation(Rule::Content, "a second `start`, or one with an unknown id");
                 }
                 return Ok(());
             }
@@ -395,7 +395,7 @@ impl Judge {
 
     // ---- The end
 
-    /// Returns whether it has gone on for too long without data, or after it knew that the run is over.
+    /// Returns whether following goes on for too long without data, or after the flow has learned that the run is over.
     pub(crate) fn is_overdue(&self, now: At) -> bool {
         let slack = Duration::from_secs(600);
         let silent = self
@@ -554,7 +554,7 @@ impl Judge {
         let known = outcome.result_subtype == self.truth.result_subtype;
         if !has_usage || !(known || missed && outcome.result_subtype.is_none()) {
             let why = format!(
-                "it used {:?} and was {:?}, and not {:?} and {:?}",
+                "the run used {:?} and was {:?}, but the outcome says {:?} and {:?}",
                 self.truth.usage, self.truth.result_subtype, outcome.usage, outcome.result_subtype
             );
             return violation(Rule::End, why);

@@ -5,10 +5,9 @@
 //! against it in virtual time ([`driver`]), and their output is compared with the truth at every step ([`judge`], which explains
 //! the rules).
 //!
-//! A schedule that breaks a rule prints its seed, the flow's last transition, and its events, with as few faults as still break
+//! If a schedule breaks a rule, its seed, the flow's last transition and its events are printed, with as few faults as still break
 //! the rule. `SIMULATION_SEED=n` plays that one; `SIMULATION_RUNS=n` plays another number than 2,000, and `SIMULATION_FIRST=n`
-//! begins with another seed than
-//! 0. New ranges prove more than the ones that are played each time.
+//! begins with another seed than 0. New ranges prove more than the ones that are played each time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -28,7 +27,7 @@ use std::env;
 use crate::driver::{play, play_schedule, shrunk};
 use crate::faults::Tally;
 use crate::judge::{Rule, Violation};
-use crate::planted::Plant;
+use crate::planted::{Lie, Plant};
 
 /// The number of schedules that are played by default, by both halves together.
 const RUNS: u64 = 2_000;
@@ -76,7 +75,7 @@ fn every_second_schedule(first: u64) {
         assert_eq!(
             tally.missing(),
             Vec::<&str>::new(),
-            "these were never played"
+            "these faults or ends never occurred"
         );
     }
 }
@@ -153,6 +152,31 @@ fn messages_sent_twice_are_found() {
 #[test]
 fn unclear_content_that_is_delivered_at_the_end_is_found() {
     is_found(Plant::Flush, Rule::Content);
+}
+
+#[test]
+fn a_status_that_the_relay_did_not_report_is_found() {
+    is_found(Plant::Lie(Lie::Status), Rule::Events);
+}
+
+#[test]
+fn an_untrue_end_is_found() {
+    is_found(Plant::Lie(Lie::End), Rule::End);
+}
+
+#[test]
+fn a_missing_end_is_found() {
+    is_found(Plant::Lie(Lie::NoEnd), Rule::Endless);
+}
+
+#[test]
+fn a_message_that_lacks_a_chunk_is_found() {
+    is_found(Plant::Lie(Lie::Message), Rule::Disappeared);
+}
+
+#[test]
+fn a_second_finish_is_found() {
+    is_found(Plant::Lie(Lie::Finish), Rule::Twice);
 }
 
 #[test]

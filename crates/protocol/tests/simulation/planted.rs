@@ -26,6 +26,23 @@ pub(crate) enum Plant {
     Flush,
     /// The stored answer to another turn is taken for ours.
     AnotherTurn,
+    /// The flow reports something that is not true.
+    Lie(Lie),
+}
+
+/// An untrue report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// A status that the relay has not reported.
+    Status,
+    /// A cancelled run is called completed.
+    End,
+    /// The end is never reported.
+    NoEnd,
+    /// The message lacks the last chunk.
+    Message,
+    /// `finish` is delivered twice.
+    Finish,
 }
 
 /// A fault that skips one character too many, or too few, after a stream was resumed.
@@ -136,8 +153,8 @@ impl<F: Flow<Item = RunEvent, Output = Outcome>> Flow for Flush<F> {
     fn poll(&mut self, now: Now) -> Step<RunEvent, Outcome> {
         if self.outcome.is_none() {
             match self.inner.poll(now) {
-                Step::Item(moment) => {
-                    match &moment {
+                Step::Item(event) => {
+                    match &event {
                         RunEvent::Resumed => self.is_unclear = true,
                         RunEvent::Chunk(chunk) => {
                             self.is_unclear = false;
@@ -145,7 +162,7 @@ impl<F: Flow<Item = RunEvent, Output = Outcome>> Flow for Flush<F> {
                         }
                         _ => {}
                     }
-                    return Step::Item(moment);
+                    return Step::Item(event);
                 }
                 Step::Done(outcome) => {
                     let is_lost = matches!(outcome.end, RunEnd::Lost(_));
@@ -247,6 +264,79 @@ impl<F: Flow> Flow for AnotherTurn<F> {
 impl<F: Follows> Follows for AnotherTurn<F> {
     fn message(&mut self) -> &UiMessage {
         self.inner.message()
+    }
+
+    fn has_message(&self) -> bool {
+        self.inner.has_message()
+    }
+
+    fn transition(&self) -> &'static str {
+        self.inner.transition()
+    }
+}
+
+/// A fault that changes what the flow reports.
+pub(crate) struct Liar<F> {
+    inner: F,
+    lie: Lie,
+    /// The last chunk, which the message lacks.
+    last: Option<Chunk<'static>>,
+    /// The chunk to deliver a second time.
+    again: Option<Chunk<'static>>,
+    assembler: Assembler,
+}
+
+impl<F> Liar<F> {
+    pub(crate) fn new(inner: F, lie: Lie) -> Self {
+        Self {
+            inner,
+            lie,
+            last: None,
+            again: None,
+            assembler: Assembler::new().lenient(true),
+        }
+    }
+}
+
+impl<F: Flow<Item = RunEvent, Output = Outcome>> Flow for Liar<F> {
+    type Item = RunEvent;
+    type Output = Outcome;
+
+    fn poll(&mut self, now: Now) -> Step<RunEvent, Outcome> {
+        if let Some(chunk) = self.again.take() {
+            return Step::Item(RunEvent::Chunk(chunk));
+        }
+        let mut step = self.inner.poll(now);
+        match (&mut step, self.lie) {
+            (Step::Item(RunEvent::Asked(status)), Lie::Status) => *status = "paused".into(),
+            (Step::Item(RunEvent::Chunk(chunk @ Chunk::Finish(_))), Lie::Finish) => {
+                self.again = Some(chunk.clone());
+            }
+            (Step::Item(RunEvent::Chunk(chunk)), Lie::Message) => {
+                if let Some(last) = self.last.replace(chunk.clone()) {
+                    let _ = self.assembler.apply(&last);
+                }
+            }
+            (Step::Done(outcome), Lie::End) if matches!(outcome.end, RunEnd::Cancelled) => {
+                outcome.end = RunEnd::Completed;
+            }
+            (Step::Done(_), Lie::NoEnd) => return Step::Wait { until: None },
+            _ => {}
+        }
+        step
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.inner.handle(event);
+    }
+}
+
+impl<F: Follows> Follows for Liar<F> {
+    fn message(&mut self) -> &UiMessage {
+        match self.lie {
+            Lie::Message if !self.inner.has_message() => self.assembler.message(),
+            _ => self.inner.message(),
+        }
     }
 
     fn has_message(&self) -> bool {

@@ -428,7 +428,7 @@ impl World {
 
     /// Advances to the next event for a flow, or to `until`, and returns which.
     ///
-    /// `None` is the end of the world: nothing will ever happen.
+    /// `None` means that nothing will happen any more.
     pub(crate) fn advance(
         &mut self,
         until: Option<At>,

@@ -95,6 +95,7 @@ impl Logged {
             .ok_or(EntryError::Foreign)?;
         let mut words = head.split(' ');
         let version: u64 = words.next().and_then(number).ok_or(EntryError::Foreign)?;
+        // The version comes before everything else, since a newer one may have other words in its first line.
         if version > VERSION {
             return Err(EntryError::Newer(version));
         }
@@ -137,7 +138,7 @@ const MAGIC: &str = "21st/";
 const VERSION: u64 = 1;
 
 fn json<T: Serialize>(value: &T) -> String {
-    // Contains only texts, ids and whole numbers, which always encode as JSON.
+    // The entries contain only texts, ids and numbers, which always encode as JSON.
     serde_json::to_string(value).unwrap_or_default()
 }
 

@@ -29,7 +29,7 @@ pub use self::logged::{EntryError, Logged};
 /// ```
 ///
 /// The number is the count of chunks in the log before the entry. It reveals missing entries, and in the last entry it shows the
-/// length of the log. Only a claim does not contain it, because its writer does not know it.
+/// length of the log. In a claim it means nothing: a claim is written before its log is read, so its writer does not know it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Entry {

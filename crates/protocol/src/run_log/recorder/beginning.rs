@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::line::{LONGEST, Line, Looked, State};
+use super::super::backlog::{Backlog, LONGEST, Looked, State};
 use super::super::writer::{Append, Appended, Limits, Writer};
 use super::super::{
     Entry, EntryError, Found, Keep, LogId, Logged, Position, RecorderStep, Turn, TurnOrder,
@@ -58,7 +58,9 @@ impl Recorder {
     ) -> Phase {
         let is_over = match found {
             Found::Some((_, entry)) => match Logged::decode(&entry).map(|logged| logged.entry) {
+                // A turn that waited and was stopped before its start says nothing about the turns before it.
                 Ok(Entry::End(ended)) => !waits || ended.run.is_some(),
+                // One answer that goes on is enough to refuse; the other policies need to know all of them.
                 Ok(_) if self.recording.order == TurnOrder::Refuse => {
                     return Phase::Over(RecorderEnd::Busy);
                 }
@@ -71,37 +73,37 @@ impl Recorder {
         if is_over {
             return self.take(at, Vec::new(), claim);
         }
-        let (line, step) = Line::below(self.chat(), at);
-        let line = Box::new(line);
+        let (backlog, step) = Backlog::below(self.chat(), at);
+        let backlog = Box::new(backlog);
         self.ask(step);
         Phase::LookingBack {
             at,
             claim,
-            line,
+            backlog,
             open: Vec::new(),
         }
     }
 
-    pub(super) fn read_line(
+    pub(super) fn read_backlog(
         &mut self,
         found: Found<Vec<(Position, Bytes)>>,
         at: Position,
         claim: Option<Append>,
-        mut line: Box<Line>,
+        mut backlog: Box<Backlog>,
         open: Vec<String>,
     ) -> Phase {
-        match line.handle_page(found) {
-            None => self.look_back(at, claim, line, open),
+        match backlog.handle_page(found) {
+            None => self.look_back(at, claim, backlog, open),
             Some(Looked::Ask(step)) => {
                 self.ask(step);
                 Phase::LookingBack {
                     at,
                     claim,
-                    line,
+                    backlog,
                     open,
                 }
             }
-            // The chat is known to be answering.
+            // A turn is known to be open, and without the earlier turns the place in the queue is unknown.
             Some(_) => Phase::Over(RecorderEnd::Busy),
         }
     }
@@ -111,25 +113,25 @@ impl Recorder {
         found: Found<(Position, Bytes)>,
         at: Position,
         claim: Option<Append>,
-        mut line: Box<Line>,
+        mut backlog: Box<Backlog>,
         mut open: Vec<String>,
     ) -> Phase {
-        match line.handle_last(found) {
+        match backlog.handle_last(found) {
             Looked::Ask(step) => {
                 self.ask(step);
                 Phase::LookingBack {
                     at,
                     claim,
-                    line,
+                    backlog,
                     open,
                 }
             }
-            Looked::Turn(seen) if seen.ends_line() => self.take(at, open, claim),
+            Looked::Turn(seen) if seen.proves_earlier_over() => self.take(at, open, claim),
             Looked::Turn(seen) => {
                 if seen.state == State::Open {
                     open.push(seen.turn.run);
                 }
-                self.look_back(at, claim, line, open)
+                self.look_back(at, claim, backlog, open)
             }
             Looked::Failed(_) => Phase::Over(RecorderEnd::Busy),
         }
@@ -139,11 +141,11 @@ impl Recorder {
         &mut self,
         at: Position,
         claim: Option<Append>,
-        line: Box<Line>,
+        backlog: Box<Backlog>,
         open: Vec<String>,
     ) -> Phase {
         let longest = usize::try_from(LONGEST).unwrap_or(usize::MAX);
-        // One of the open turns is being answered and does not wait.
+        // One of the open turns is being answered, so one less waits.
         match self.recording.order {
             TurnOrder::Refuse if !open.is_empty() => return Phase::Over(RecorderEnd::Busy),
             TurnOrder::Enqueue { limit } if open.len() > limit => {
@@ -152,14 +154,14 @@ impl Recorder {
             _ if open.len() >= longest => return Phase::Over(RecorderEnd::Full),
             _ => {}
         }
-        let Some(step) = line.next() else {
+        let Some(step) = backlog.next() else {
             return self.take(at, open, claim);
         };
         self.ask(step);
         Phase::LookingBack {
             at,
             claim,
-            line,
+            backlog,
             open,
         }
     }
@@ -168,6 +170,7 @@ impl Recorder {
     /// done.
     fn take(&mut self, at: Position, open: Vec<String>, claim: Option<Append>) -> Phase {
         let turn = Turn::new(&self.recording.run).ask(self.recording.ask.clone());
+        // A turn without open turns before it starts at once, even if the store fails from now on.
         let turn = match (open.is_empty(), self.recording.order) {
             (true, _) => turn,
             (false, TurnOrder::Interrupt) => turn.waiting(open.iter().cloned()),
@@ -175,6 +178,7 @@ impl Recorder {
         };
         let taking = Box::new(Taking { at, turn, open });
         match claim {
+            // The log was claimed before a first try to take the turn, which another turn won.
             Some(claim) => self.take_turn(taking, claim),
             None => {
                 let claim = self.first_claim();
@@ -193,6 +197,7 @@ impl Recorder {
         match appended {
             Appended::Yes => self.take_turn(taking, claim),
             Appended::Fenced => Phase::Over(RecorderEnd::Busy),
+            // A turn that waits needs the store; any other is answered without it.
             Appended::Missing | Appended::Full | Appended::Unavailable => {
                 self.alone(taking.turn.waits.then_some(claim))
             }
@@ -220,9 +225,10 @@ impl Recorder {
         match appended {
             Appended::Yes => {
                 let writer = Box::new(Writer::behind(claim.at, 0, 0, Arc::clone(&self.limits)));
+                // Only now do readers of this instance see the log: before, the run could still be refused.
                 self.ask(RecorderStep::Deliver(claim));
                 match taking.turn.waits {
-                    true => self.wait_in_line(writer, *taking),
+                    true => self.wait_in_queue(writer, *taking),
                     false => self.start(writer),
                 }
             }

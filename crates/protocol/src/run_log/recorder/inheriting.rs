@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::super::backlog::{Backlog, Looked};
 use super::super::inheritance::Inheritance;
-use super::super::line::{Line, Looked};
 use super::super::writer::{Append, Appended, Limits, Writer};
 use super::super::{Ended, EntryError, Found, Keep, LogId, Position, RecorderStep};
 use super::phase::Phase;
@@ -42,7 +42,7 @@ impl Recorder {
                 }
             }
             Appended::Fenced => Phase::Over(RecorderEnd::Fenced),
-            // If the claim was appended after all, nobody writes in its epoch, and the next claim is above it.
+            // If the claim is in the log after all, it does no harm: nobody writes in its epoch, and the next claim is above it.
             Appended::Missing | Appended::Full | Appended::Unavailable => {
                 Phase::Over(RecorderEnd::Gone)
             }
@@ -59,7 +59,7 @@ impl Recorder {
         let log = self.log.clone();
         let entries = match found {
             Found::Some(entries) if !entries.is_empty() => entries,
-            // Retries before giving up: a claim that is left behind gives the next instance more to read.
+            // Giving up would leave a claim without a writer, and the log silent until the next instance takes over.
             Found::Unavailable if again > 0 => {
                 self.ask(RecorderStep::Read(log, inheritance.at()));
                 return Phase::Inheriting {
@@ -74,6 +74,7 @@ impl Recorder {
             if let Err(error) = inheritance.read(at, &entry) {
                 return unreadable(error);
             }
+            // The readers of this instance get these entries too, since it serves the log from now on.
             self.ask(RecorderStep::Deliver(Append {
                 at,
                 entry,
@@ -89,7 +90,7 @@ impl Recorder {
             };
         }
         if inheritance.at() != claim.at {
-            // The claim is an old one of this instance, which counts as appended again, but others are above it.
+            // The store accepted the claim as a repetition: this instance had claimed here before, and others are above it.
             return Phase::Over(RecorderEnd::Fenced);
         }
         self.inherit(*inheritance)
@@ -101,16 +102,17 @@ impl Recorder {
         chunks.for_each(|chunk| self.final_chunks.observe(chunk));
         self.place.clone_from(&inheritance.run);
         match (inheritance.ended, inheritance.run) {
-            // The end is written again, so that it is the last entry.
+            // The end is written again after our claim, since those who take turns read only the last entry.
             (Some(ended), _) => {
                 writer.end(ended);
                 Phase::Writing { writer }
             }
+            // No place is in the log. If the turn waits, it was certainly not sent and can be started here.
             (None, None) => {
-                let (line, step) = Line::whole(self.chat());
+                let (backlog, step) = Backlog::whole(self.chat());
                 self.ask(step);
-                let line = Box::new(line);
-                Phase::FindingTurn { writer, line }
+                let backlog = Box::new(backlog);
+                Phase::FindingTurn { writer, backlog }
             }
             (None, Some(run)) => {
                 let chunks = answer(inheritance.chunks);
@@ -125,21 +127,22 @@ impl Recorder {
         &mut self,
         found: Found<Vec<(Position, Bytes)>>,
         writer: Box<Writer>,
-        mut line: Box<Line>,
+        mut backlog: Box<Backlog>,
     ) -> Phase {
-        match line.handle_page(found) {
+        match backlog.handle_page(found) {
             None => {}
             Some(Looked::Ask(step)) => {
                 self.ask(step);
-                return Phase::FindingTurn { writer, line };
+                return Phase::FindingTurn { writer, backlog };
             }
             Some(Looked::Failed(Some(error))) => return unreadable(error),
             Some(_) => return Phase::Over(RecorderEnd::Gone),
         }
-        let turns = line.turns();
+        let turns = backlog.turns();
         let is_it = |(_, turn): &&(Position, super::super::Turn)| turn.run == self.recording.run;
         let mut below = turns.iter().rev().skip_while(|entry| !is_it(entry));
         match below.next() {
+            // Without its request, nobody can start it.
             Some((at, turn)) if turn.waits && turn.ask.is_some() => {
                 let queued = Queued {
                     at: *at,
@@ -149,15 +152,15 @@ impl Recorder {
                 self.recording.ask.clone_from(&turn.ask);
                 self.wait_behind(writer, queued)
             }
-            _ => self.never_started(writer),
+            _ => self.lost_at_start(writer),
         }
     }
 
     /// Ends a run that may or may not have been started. It is never started a second time.
-    fn never_started(&mut self, mut writer: Box<Writer>) -> Phase {
+    fn lost_at_start(&mut self, mut writer: Box<Writer>) -> Phase {
         let end = RunEnd::Failed(NEVER_STARTED.to_owned());
-        for word in self.final_chunks.missing(Some(&end)) {
-            writer.push(&word);
+        for chunk in self.final_chunks.missing(Some(&end)) {
+            writer.push(&chunk);
         }
         writer.end(Ended::new("lost"));
         Phase::Writing { writer }

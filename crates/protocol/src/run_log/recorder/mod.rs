@@ -27,8 +27,8 @@ use crate::ui::Chunk;
 ///   begin ─► look at the chat ─► look at its last run ─► claim ─► take the turn ─► Start ─► note the place ─► Send ─► note the start ─┐
 ///              │                  │ it goes on: refuse, or        │                  ▲                                               ▼
 ///              │                  └ look at who waits ─► claim ───┴─► WaitFor ───────┘ is it to stop? what does it carry?   look for a stop
-///              │                                    (the turn is taken: a place in the line)                                         ▼
-///              └ the store fails, or cannot be understood: without ──────────────────────────────────────────────────────────► writing
+///              │                                    (the turn is taken: a place in the queue)                                        ▼
+///              └ the store fails, or is unreadable: without it ──────────────────────────────────────────────────────────────► writing
 ///   take_over ─► claim ─► read all entries below ─────► Follow ──────────────────────────────────────────────────────────────────▲ ▼
 ///                                      ├ its place is not in the log: look for its turn ────► WaitFor, if it waits            │ Over
 ///                                      └ it has ended, or never began: End ─────────────────────────────────────────────────────┘
@@ -56,7 +56,7 @@ pub struct Recorder {
     place: Option<RunRef>,
     final_chunks: FinalChunks,
     unreadable: Option<EntryError>,
-    /// Steps to return before anything else.
+    /// The steps to return before the writer is polled.
     asks: VecDeque<RecorderStep>,
     /// Whether to release the log as soon as possible: not while it is unknown whether the run has started.
     wants_release: bool,
@@ -106,12 +106,12 @@ impl Recorder {
         self.phase.writer().is_some_and(Writer::is_alone) && !self.may_be_started_by_others()
     }
 
-    /// Returns whether the turn waited and was not sent yet. Then an instance that takes over starts it.
+    /// Returns whether the turn waited and its messages were not sent yet. Then an instance that takes over starts it.
     fn may_be_started_by_others(&self) -> bool {
         let is_before_sending = matches!(
             self.phase,
             Phase::Waiting { .. }
-                | Phase::Passing { .. }
+                | Phase::Preparing { .. }
                 | Phase::Starting { .. }
                 | Phase::NotingPlace { .. }
         );
@@ -151,6 +151,7 @@ impl Recorder {
             }
             return ask;
         }
+        // While the run is being started, a successor could not tell whether it has, and must not start it again.
         if self.wants_release
             && !self.phase.is_starting()
             && let Some(writer) = self.phase.writer_mut().filter(|writer| !writer.is_alone())
@@ -190,7 +191,8 @@ impl Recorder {
     /// Handles an entry that is in the log now, or that was delivered after the store was given up.
     fn delivered(&mut self, mark: Mark, now: Instant) {
         self.phase = match (self.take_phase(), mark) {
-            // Another instance may start it, so this one must not. Its readers wait for the other instance.
+            // The turn is in the store, so another instance may start it and this one must not. Its readers wait for that
+            // instance.
             (
                 Phase::Waiting { writer, .. }
                 | Phase::Starting { writer }
@@ -205,6 +207,7 @@ impl Recorder {
                 },
                 Mark::Beat,
             ) => {
+                // A turn that waits can be stopped too, so each beat looks for a stop.
                 if !is_looking {
                     self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
                 }
@@ -225,6 +228,7 @@ impl Recorder {
                 self.end_in(&mut writer, &RunEnd::Failed(NEVER_STARTED.to_owned()));
                 Phase::Writing { writer }
             }
+            // The place is in the log. The messages are sent only if the log is fresh: a beat that is due has to succeed before.
             (Phase::NotingPlace { writer }, Mark::Starting | Mark::Beat)
                 if writer.is_alone() || !writer.wants_beat(now) =>
             {
@@ -244,14 +248,18 @@ impl Recorder {
             Phase::LookingBack {
                 at,
                 claim,
-                line,
+                backlog,
                 open,
-            } => self.looked_back(found, at, claim, line, open),
+            } => self.looked_back(found, at, claim, backlog, open),
             Phase::Waiting { writer, later, .. } => match found {
+                // There is a stop, whoever has requested it.
                 Found::Some(_) => self.stopped(writer),
                 Found::Nothing | Found::Unavailable => waiting(writer, later),
             },
-            Phase::Passing { writer, passing } => self.passed(found, writer, passing),
+            Phase::Preparing {
+                writer,
+                preparation,
+            } => self.preparing_last(found, writer, preparation),
             Phase::LookingForStop { writer, again } => match found {
                 Found::Unavailable if again > 0 => {
                     let again = again - 1;
@@ -295,16 +303,19 @@ impl Recorder {
             Phase::LookingBack {
                 at,
                 claim,
-                line,
+                backlog,
                 open,
-            } => self.read_line(found, at, claim, line, open),
-            Phase::Passing { writer, passing } => self.passing_read(found, writer, passing),
+            } => self.read_backlog(found, at, claim, backlog, open),
+            Phase::Preparing {
+                writer,
+                preparation,
+            } => self.preparing_page(found, writer, preparation),
             Phase::Inheriting {
                 claim,
                 inheritance,
                 again,
             } => self.inherited(found, claim, inheritance, again),
-            Phase::FindingTurn { writer, line } => self.finding_turn(found, writer, line),
+            Phase::FindingTurn { writer, backlog } => self.finding_turn(found, writer, backlog),
             phase => phase,
         };
     }
@@ -375,6 +386,7 @@ impl Recorder {
     }
 
     fn end_in(&self, writer: &mut Writer, end: &RunEnd) {
+        // Before the end, so that a reader that stops there has all of them.
         for chunk in &self.final_chunks.missing(Some(end)) {
             writer.push(chunk);
         }
@@ -391,6 +403,7 @@ impl Recorder {
     }
 
     fn take_phase(&mut self) -> Phase {
+        // Every caller puts a phase back.
         std::mem::replace(&mut self.phase, Phase::Over(RecorderEnd::Gone))
     }
 
@@ -407,7 +420,7 @@ impl Recorder {
     fn looking_for_stop(&mut self, writer: Box<Writer>) -> Phase {
         self.ask(RecorderStep::Last(LogId::stop(&self.recording.run)));
         let again = match writer.is_alone() {
-            // No other instance knows of the run, and its reader waits.
+            // The store was given up, and the readers wait for the run, so one query has to be enough.
             true => 0,
             false => AGAIN,
         };

@@ -1,18 +1,19 @@
+use super::super::backlog::Backlog;
 use super::super::inheritance::Inheritance;
-use super::super::line::Line;
 use super::super::writer::{Append, Writer};
 use super::super::{Position, Turn};
 use super::RecorderEnd;
-use super::waiting::Passing;
+use super::waiting::Preparation;
 
-/// The phase of a recorder. State that is not needed while the run is read is boxed, since a run is read for minutes.
+/// The phase of a recorder. State that is not needed while the run is read is boxed: a run is read for minutes, and the recorder
+/// should stay small for that time.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Reads the last turn of the chat. The run's own log may be claimed already, if somebody else took the turn.
     LookingAtChat {
         claim: Option<Append>,
     },
-    /// Checks if the run of the last turn is over, and with it all before.
+    /// Checks if the run of the last turn is over. Then all turns are over.
     LookingAtRun {
         at: Position,
         claim: Option<Append>,
@@ -22,7 +23,7 @@ pub(super) enum Phase {
     LookingBack {
         at: Position,
         claim: Option<Append>,
-        line: Box<Line>,
+        backlog: Box<Backlog>,
         open: Vec<String>,
     },
     /// Writes the first claim. It comes before the turn, so that every instance that finds the turn also finds the log.
@@ -35,18 +36,18 @@ pub(super) enum Phase {
         claim: Append,
         again: u32,
     },
-    /// Waits for the end of the run before it.
+    /// Waits until the run of the previous turn is over.
     Waiting {
         writer: Box<Writer>,
         /// Whether a check for a stop is under way.
         is_looking: bool,
-        /// Whether to wait again with the next beat only: the run before it was over, but it is unknown what follows.
+        /// Whether to wait for that run again only after the next beat: its end was reported, but could not be confirmed.
         later: bool,
     },
-    /// Its turn has come. Checks for a stop, collects the requests that it carries, and finds the place.
-    Passing {
+    /// The turn has come. Checks for a stop, collects the requests to carry along, and finds the place.
+    Preparing {
         writer: Box<Writer>,
-        passing: Box<Passing>,
+        preparation: Box<Preparation>,
     },
     /// The place of the run is being created.
     Starting {
@@ -85,7 +86,7 @@ pub(super) enum Phase {
     /// The run that is taken over was not started. Checks if its turn waits.
     FindingTurn {
         writer: Box<Writer>,
-        line: Box<Line>,
+        backlog: Box<Backlog>,
     },
     Over(RecorderEnd),
 }
@@ -103,7 +104,7 @@ impl Phase {
     pub(super) fn writer(&self) -> Option<&Writer> {
         match self {
             Self::Waiting { writer, .. }
-            | Self::Passing { writer, .. }
+            | Self::Preparing { writer, .. }
             | Self::Starting { writer }
             | Self::NotingPlace { writer }
             | Self::Sending { writer }
@@ -117,7 +118,7 @@ impl Phase {
     pub(super) fn writer_mut(&mut self) -> Option<&mut Writer> {
         match self {
             Self::Waiting { writer, .. }
-            | Self::Passing { writer, .. }
+            | Self::Preparing { writer, .. }
             | Self::Starting { writer }
             | Self::NotingPlace { writer }
             | Self::Sending { writer }
@@ -128,15 +129,15 @@ impl Phase {
         }
     }
 
-    /// Returns the writer in the phases in which it writes beside other work.
+    /// Returns the writer in the phases in which it is polled: not while a query decides whether the run is started or stopped.
     pub(super) fn writing(&mut self) -> Option<&mut Writer> {
         match self {
-            Self::Passing { .. } | Self::LookingForStop { .. } => None,
+            Self::Preparing { .. } | Self::LookingForStop { .. } => None,
             phase => phase.writer_mut(),
         }
     }
 
-    /// Returns whether a run may soon exist that nobody knows of yet.
+    /// Returns whether a run may be starting that is not in the log yet.
     pub(super) fn is_starting(&self) -> bool {
         matches!(
             self,

@@ -11,7 +11,7 @@ use crate::ui::{Chunk, RawJson};
 /// A step that a [`Recorder`] requests from its driver. Each is requested once.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum RecorderStep {
     /// Read the last entry of this log: [`Recorder::handle_last`].
     Last(LogId),

@@ -33,6 +33,7 @@ impl Book {
     /// Returns an error if the entry cannot be read, or does not follow the previous one.
     pub fn read(&mut self, at: Position, entry: &Bytes) -> Result<(), EntryError> {
         match self.walk.next(at, entry)? {
+            // All writers count, since each of them may have claimed logs of runs that are open here.
             Entry::Claim(claim) if !self.writers.contains(&claim.by) => self.writers.push(claim.by),
             Entry::Noted(noted) => self.note(noted),
             Entry::End(_) => self.is_over = true,
@@ -50,6 +51,7 @@ impl Book {
                 open.place = Some(placed.place);
             }
         }
+        // Closing comes last: an obligation may be opened and closed in one entry.
         for closed in noted.closed {
             self.open.remove(&closed);
         }

@@ -55,7 +55,7 @@ enum Last {
 /// A step that a [`Duty`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum DutyStep {
     /// Read the last entry of this log: [`Duty::handle_last`].
     Last(LogId),
@@ -136,6 +136,7 @@ impl Duty {
             Found::Nothing => {
                 match self.obligation.place.clone() {
                     Some(place) => self.phase = Phase::Over(DutyStep::Follow(place)),
+                    // Nothing had begun. The claim refuses an instance that was only slow.
                     None => {
                         let obligation = &self.obligation;
                         let claim = Claim::new(&self.by, &obligation.owner, &obligation.chat);
@@ -164,6 +165,7 @@ impl Duty {
         if self.checked == Some(at.epoch) {
             return self.decide(last);
         }
+        // The claim of the last entry's epoch names its writer. It is read once for each epoch.
         let before = Position::new(at.epoch.saturating_sub(1), u64::MAX);
         self.asks.push_back(DutyStep::First(self.log(), before));
         self.phase = Phase::Checking { at, last };
@@ -184,6 +186,7 @@ impl Duty {
         let Ok(Entry::Claim(claim)) = Logged::decode(entry).map(|logged| logged.entry) else {
             return;
         };
+        // The log has changed meanwhile; the next look starts again.
         if first.epoch != at.epoch {
             return;
         }
@@ -203,6 +206,7 @@ impl Duty {
             if !self.writers.contains(&self.by) {
                 self.writers.push(self.by.clone());
             }
+            // The take-over has 15 s to show itself in the log.
             self.pulse.reset();
             self.asks.push_back(DutyStep::TakeOver { after });
         }

@@ -37,8 +37,8 @@
 //!    The log of each run in it is checked separately, so no run is taken over while it is recorded.
 //! 4. If a run has no log, and its obligation no place, the log is claimed before the obligation is closed: an instance that was
 //!    only slow and has not claimed the log yet is refused and begins nothing.
-//! 5. An end is reported at least once. It is reported twice if an instance dies between reporting and closing, or if a living
-//!    instance was taken for dead. It is never reported early, with one exception: if an instance cannot reach the store while
+//! 5. An end is reported at least once. It is reported twice if an instance dies between reporting and closing, or if an instance
+//!    that is alive was taken for dead. It is never reported early, with one exception: if an instance cannot reach the store while
 //!    its run goes on, others report what the log says.
 //!
 //! A store that fails while a run begins suspends these rules for its obligation: the run goes on, and only its own instance
@@ -68,8 +68,8 @@ pub use self::writing::{Register, RegisterEnd, RegisterStep};
 /// The interval between two checks of a log.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The number of days whose rosters are checked: as long as a register is kept, which may begin on one day and end on the next
-/// but one.
+/// The number of days whose rosters are checked. A register is kept for 48 h, so the last day on which it was listed is at most
+/// two days ago.
 const DAYS: u64 = 3;
 
 /// The time for which a register is kept after its last entry: 48 h.

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::super::{Position, Reader};
 use super::LOOK;
 
-/// A detector for logs without a writer, from repeated looks at its last entry.
+/// A detector for a log without a writer, from repeated looks at its last entry.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     at: Option<Position>,
@@ -16,7 +16,8 @@ impl Pulse {
     /// Notes the position of the last entry.
     pub(super) fn saw(&mut self, at: Position, is_released: bool, now: Instant) {
         if self.at == Some(at) {
-            // A process that was suspended has waited for longer than the log was silent.
+            // At most one interval is counted: a suspended process measures a longer time, in which the log need not have been
+            // silent.
             let since = self.looked.map_or(Duration::ZERO, |looked| {
                 now.saturating_duration_since(looked)
             });

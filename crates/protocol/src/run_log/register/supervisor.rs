@@ -43,7 +43,7 @@ enum Look {
 /// A step that a [`Supervisor`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum SupervisorStep {
     /// Read the entries of this log above this position, without waiting: [`Supervisor::handle_page`].
     Read(LogId, Position),
@@ -97,7 +97,7 @@ impl Supervisor {
     /// Returns the next step.
     pub fn poll(&mut self, now: Now) -> SupervisorStep {
         if let Some(asked) = self.asked.take() {
-            // The query got no result, so repeat it.
+            // The driver reported no result of the last query, so it is repeated.
             self.round.push_front(asked);
         }
         if self.round.is_empty() {
@@ -188,6 +188,7 @@ impl Supervisor {
         };
         let (at, entry) = match found {
             Found::Some(last) => last,
+            // The register has expired or the store has lost it, so there is nothing to take over.
             Found::Nothing => {
                 self.watched.remove(&register);
                 return;
@@ -195,12 +196,14 @@ impl Supervisor {
             Found::Unavailable => return watched.pulse.saw_no_response(),
         };
         match Logged::decode(&entry).map(|logged| logged.entry) {
+            // An entry that cannot be read is left to instances that can read it.
             Ok(Entry::End(_)) | Err(_) => {
                 self.watched.remove(&register);
             }
             Ok(entry) => {
                 let is_released = matches!(entry, Entry::Release);
                 watched.pulse.saw(at, is_released, now.mono);
+                // It is adopted in this round, not in the next.
                 if watched.pulse.stopped_at().is_some() {
                     self.round.push_front(Look::Register(register));
                 }

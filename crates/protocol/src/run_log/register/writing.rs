@@ -33,8 +33,10 @@ pub struct Register {
     asks: VecDeque<RegisterStep>,
     /// The last day in whose roster it is listed.
     listed: Option<u64>,
+    /// The time before which listing is not tried again.
     list_after: Option<Instant>,
     begun: Option<Instant>,
+    /// The number of entries with changes.
     notes: usize,
     is_retired: bool,
     wants_release: bool,
@@ -63,7 +65,7 @@ enum Phase {
 /// A step that a [`Register`] requests from its driver.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum RegisterStep {
     /// Read the last entry of this log: [`Register::handle_last`].
     Last(LogId),
@@ -121,7 +123,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 fn limits() -> Arc<Limits> {
     Arc::new(Limits {
-        // It continues until it is fenced, because nobody waits for it any longer than for a run.
+        // A register never gives the store up, since its changes would be lost. It ends only if it is fenced or the store has
+        // lost it.
         patience: Duration::from_secs(u64::MAX / 4),
         live_ttl: REGISTER_TTL,
         ended_ttl: ENDED_TTL,
@@ -146,6 +149,7 @@ impl Register {
             Keep::existing(REGISTER_TTL),
             Some(listed),
         );
+        // New obligations go into this instance's own register.
         this.is_retired = true;
         this
     }
@@ -219,6 +223,7 @@ impl Register {
                 _ => return RegisterStep::Wait { until: None },
             };
             self.begun.get_or_insert(now.mono);
+            // A register that only this process knows is useless to the others.
             if writer.is_alone() {
                 self.phase = Phase::Over(RegisterEnd::Failed);
                 continue;
@@ -235,6 +240,7 @@ impl Register {
                     until: self.list_after,
                 };
             }
+            // Changes collect in `pending` while an append is in flight, so that they share the next one.
             if writer.is_idle() {
                 if !self.pending.is_empty() {
                     writer.note(mem::take(&mut self.pending));
@@ -302,6 +308,7 @@ impl Register {
             }
         };
         let at = match found {
+            // Each entry of a roster has an epoch of its own, so of two instances that list at the same time one is fenced.
             Found::Some((at, _)) => at.next_claim(),
             Found::Nothing => Position::START.next_claim(),
             Found::Unavailable => return self.list_later(writer, now),
@@ -326,7 +333,7 @@ impl Register {
     pub fn handle_append(&mut self, appended: Appended, now: Now) {
         self.phase = match self.take_phase() {
             Phase::Claiming { claim } => match appended {
-                // It is new, so there is nothing below the claim.
+                // The register is new, so there is nothing to inherit.
                 Appended::Yes if claim.at == Position::START.next_claim() => {
                     Phase::Writing(Box::new(Writer::behind(claim.at, 0, 0, limits())))
                 }
@@ -400,6 +407,7 @@ impl Register {
         if self.book.at() < claim.at {
             return self.read_on(claim, AGAIN);
         }
+        // Another instance has claimed the register after our claim.
         if self.book.at() != claim.at {
             self.phase = Phase::Over(RegisterEnd::Fenced);
             return;

@@ -117,7 +117,7 @@ enum Top {
 /// A step that a [`Counting`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// Deliberately exhaustive: the fields of its variants, since a driver must heed all of them.
+// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
 pub enum CountingStep {
     /// Read the last entry of this log: [`Counting::handle_last`].
     Last(LogId),
@@ -216,9 +216,9 @@ impl Counting {
                 };
                 let mut end = End::of(LogId::spent(account, self.period, self.now));
                 end.checked = last.as_ref().map_or(Position::START, |(at, _)| *at);
-                let heard = end.handle_last_entry(last);
+                let handled = end.handle_last_entry(last);
                 ends.push(end);
-                heard
+                handled
             }
             Phase::Recorded => match last {
                 // The record has vanished meanwhile.
@@ -243,11 +243,13 @@ impl Counting {
                 let left = std::mem::take(ends);
                 self.phase = Phase::Counting { left };
             }
+            // Another instance reported the run first. Its cost and its time count, so that all instances write the same.
             (Phase::Recording { .. }, Appended::Fenced) => self.phase = Phase::Recorded,
             (Phase::Counting { left }, Appended::Yes) => {
                 left.remove(0);
             }
             (Phase::Counting { left }, Appended::Fenced) => {
+                // Another run, or this one, was counted meanwhile: the entries above are read before another try.
                 if let Some(end) = left.first_mut() {
                     end.top = Top::Behind { is_fenced: true };
                 }
@@ -270,7 +272,7 @@ impl Counting {
         let page = match found {
             Found::Some(page) => page,
             Found::Nothing => {
-                // The log has vanished, and begins anew.
+                // The log has vanished, so the account begins anew.
                 end.checked = Position::START;
                 end.top = Top::Unread;
                 return;
@@ -281,8 +283,7 @@ impl Counting {
             // The append was fenced, but no entry was found above: the store contradicts itself.
             return self.fail(CountingEnd::Unavailable);
         }
-        let heard = end.handle_entries(&page, &self.run);
-        match heard {
+        match end.handle_entries(&page, &self.run) {
             Ok(true) => {
                 left.remove(0);
             }
@@ -298,6 +299,7 @@ impl Counting {
         let ends = self.accounts.iter().map(|account| {
             let mut end = End::of(LogId::spent(account, self.period, self.now));
             let behind = cost.behind.get(end.log.as_str()).copied();
+            // The first reporter has looked up to there before it recorded the cost, so the run cannot be in it.
             end.checked = Position::new(behind.unwrap_or_default(), 0);
             end
         });
@@ -324,6 +326,7 @@ impl End {
     }
 
     fn step(&self, run: &str, spent: Spent, period: Period) -> CountingStep {
+        // An append needs the total, and the proof that the run is not counted up to it.
         let log = self.log.clone();
         match &self.top {
             Top::Behind { .. } => CountingStep::Read(log, self.checked),
@@ -374,6 +377,7 @@ impl End {
         }
         for (at, entry) in page {
             let counted = Counted::decode(entry)?;
+            // Counted already, by another instance or by an append whose response was lost.
             if counted.run == run {
                 return Ok(true);
             }

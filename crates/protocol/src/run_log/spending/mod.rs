@@ -3,7 +3,7 @@
 //! ```text
 //!                    ┌─ Last ── the end of the log of each account
 //!   a run has ended ─┼─ Append ─ the log of its cost, (1, 0): the cost, the time, and these ends. A second reporter reads them there
-//!                    └─ Append ─ the log of each account, (n, 0): the run and the new total, if the run is not after that end
+//!                    └─ Append ─ the log of each account, (n, 0): the run and the new total, unless the run is found after that end
 //! ```
 //!
 //! # Guarantees

@@ -37,13 +37,15 @@ impl Clock {
         self.news
     }
 
-    /// Waits for what is under way, until the first of these instants or of the clock's own limits.
+    /// Returns the step that waits for what is under way, until the first of these instants or of the clock's own limits.
     pub(super) fn wait<I, O, const N: usize>(
         &mut self,
         events: [Option<Instant>; N],
         now: Now,
     ) -> Step<I, O> {
+        // When a wait is returned after a limit, the driver has handed over everything that had arrived by then: see `has_come`.
         self.waited = Some(now.mono);
+        // The clock's own limits always count: a relay that sends nothing would never wake the flow.
         let limits = [self.deadline(), self.lost_at()];
         Step::Wait {
             until: events.into_iter().chain(limits).flatten().min(),
@@ -73,6 +75,7 @@ impl Clock {
     }
 
     fn lost_at(&self) -> Option<Instant> {
+        // Before any news, the time counts from the beginning.
         self.news.or(self.begin)?.checked_add(self.lost_after?)
     }
 }

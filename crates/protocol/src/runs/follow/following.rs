@@ -74,6 +74,7 @@ impl Looks {
             Some(_) => self.pause.saturating_mul(2).min(Self::LONGEST),
             None => Self::FIRST,
         };
+        // Also after a look for another reason, which has shown the same.
         self.at = now.mono.checked_add(self.pause);
     }
 }
@@ -102,8 +103,8 @@ impl Following {
         GetThread::new(&run.sandbox_id, &run.thread_id).to_request()?;
         let mut backoff = Backoff::new(seed, options);
         if let Some(longest) = policy.lost_after {
-            // The relay's responses count as signs of life only while no stream was read. Queries at longer intervals would let
-            // such a run seem silent.
+            // While no stream was read, the relay's responses are the only signs of life. With longer intervals between the
+            // queries, such a run would seem silent.
             backoff = backoff.up_to(longest / 2);
         }
         Ok(Self {
@@ -159,6 +160,7 @@ impl Following {
     /// Changes to another phase. `why` names the transition.
     pub(super) fn go(&mut self, why: &'static str, phase: Phase) -> Transition {
         self.transition = why;
+        // The phase that asked is over: its query and its delay end with it.
         self.queries = Queries::default();
         Transition::Go(phase)
     }
@@ -170,13 +172,15 @@ impl Following {
 
     /// Continues without a stream and queries the relay after a delay.
     pub(super) fn reconnect_later(&mut self, why: &'static str, now: Now) -> Transition {
-        let turn = self.reconnect(why);
+        let transition = self.reconnect(why);
+        // After the change, which resets the delay.
         self.pause(now);
-        turn
+        transition
     }
 
     /// Continues a run that goes on: opens a stream at once if that is allowed, and otherwise waits.
     pub(super) fn goes_on(&mut self, now: Now) -> Transition {
+        // What is streamed before the stream is open is missed, so opening it does not wait.
         match self.may_resume() {
             true => self.reconnect("it goes on"),
             false => self.reconnect_later("it goes on", now),
@@ -190,6 +194,7 @@ impl Following {
         end: RunEnd,
         message_state: MessageState,
     ) -> Transition {
+        // Nothing may be left open: nobody would read it.
         self.drop_all();
         let outcome = Outcome {
             end,
@@ -215,7 +220,7 @@ impl Following {
         self.end(reason.clause(), RunEnd::Lost(lost), message)
     }
 
-    /// Returns whether the whole answer came on one stream. Such a message is never replaced.
+    /// Returns whether the whole answer came on one stream. Users were told that such a message is final, so it is never replaced.
     pub(super) fn is_whole(&self) -> bool {
         self.transcript.is_whole() && !self.resumes.has_read
     }

@@ -45,9 +45,9 @@ pub(super) struct Stored {
     pub(super) message: UiMessage,
     /// Whether it follows a message of the user. A reader that joined stores the answer without that message.
     pub(super) has_question: bool,
-    /// Whether it is the last of its thread. Then the usage of the thread is the usage of this run.
+    /// Whether it is the last message of its thread. Then the usage of the thread is the usage of this run.
     pub(super) is_last: bool,
-    /// Whether it was stored by a reader that read from the beginning, so that it is complete.
+    /// Whether it was stored by a reader that had read from the beginning, so that it is complete.
     pub(super) is_first_readers: bool,
     /// Whether it has the id of a reader that may have joined in the middle.
     pub(super) may_be_tail: bool,
@@ -66,6 +66,7 @@ impl Identity {
     pub(super) fn named(&mut self, id: Option<&Text<'static>>, reader: Reader) {
         let id = id.filter(|id| **id != "" && id.to_string_lossy().len() <= LONGEST_ID);
         match (reader, id) {
+            // Only one stream is the first; without an id, the answer cannot be recognized by it.
             (Reader::First, id) => self.first = id.cloned(),
             (_, Some(id)) if self.others.len() < MOST_IDS => {
                 self.others.insert(id.clone(), reader);
@@ -103,6 +104,7 @@ impl Identity {
         let messages: Vec<&UiMessage> = thread.ui_messages().collect();
         let last = messages.len().checked_sub(1);
         let ours = self.position(&messages);
+        // The last message is a candidate too: a reader that joined stores its answer without the question.
         let Some((at, answer)) = ours.or(last).and_then(|at| Some((at, *messages.get(at)?))) else {
             return (AnswerIs::None, None);
         };
@@ -113,6 +115,8 @@ impl Identity {
         let reader = id.and_then(|id| self.others.get(id));
         let is_later = reader == Some(&Reader::Later);
         let is_asked = self.first.is_none() && self.turn.is_some();
+        // The place after our own question is as certain as an id, unless our first stream gave the answer an id: then an answer
+        // with another id was stored by somebody else.
         let is = match ours {
             Some(_) if is_asked || id.is_some_and(|id| self.is_ours(id)) => AnswerIs::Named,
             Some(_) => AnswerIs::Found,
@@ -125,7 +129,8 @@ impl Identity {
         let stored = Stored {
             message: answer.clone(),
             has_question,
-            is_last: messages.last().and_then(|last| last.id.as_ref()) == id,
+            is_last: Some(at) == last,
+            // If our first stream was never seen, the question tells: a reader that joined stores the answer without it.
             is_first_readers: !is_later && is_firsts.unwrap_or(has_question),
             may_be_tail: is_later || is_firsts == Some(false),
         };
@@ -144,6 +149,7 @@ impl Identity {
         let is_ours = |answer: &UiMessage| answer.id.as_ref().is_some_and(|id| self.is_ours(id));
         let by_turn = || position_of_answer(messages, self.turn.as_ref()?);
         let by_place = || match (&self.turn, &self.before) {
+            // With the id of the question, an answer elsewhere belongs to another turn.
             (Some(_), _) => None,
             (None, Some(before)) => messages.iter().position(|message| {
                 let id = message.id.as_ref();
@@ -156,6 +162,7 @@ impl Identity {
             }
             (None, None) => None,
         };
+        // In the order of certainty.
         last_answer(&is_first)
             .or_else(by_turn)
             .or_else(|| last_answer(&is_ours))

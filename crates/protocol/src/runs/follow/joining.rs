@@ -10,10 +10,12 @@ pub(super) fn poll(cx: &mut Following, now: Now) -> Transition {
         Err(no_result) => return cx.again(no_result, now),
     };
     let is_going_on = ThreadIs::of(&thread.status, cx.has_read()) == ThreadIs::GoingOn;
-    // Without the id of the user's message, our answer is recognized by its position: it is none of those already stored.
+    // Without the id of the user's message, our answer can be recognized only by its position: it is none of the messages that are
+    // stored now.
     if is_going_on && !cx.identity.has_turn() {
         cx.identity.joins_behind(&thread);
         return cx.reconnect("joining: it streams");
     }
+    // The run may be over, even if a later turn streams in the thread.
     cx.settle(&thread).unwrap_or_else(|| cx.goes_on(now))
 }

@@ -1,8 +1,8 @@
 //! Following a run until its end, whatever the network does.
 //!
 //! ```text
-//! Joining ──► by the verdict ◄─── Settling ◄──┐       verdict(thread, answer) is a pure table:
-//!    │                                        │       one row, one name, one test
+//! Joining ──► by the verdict ◄─── Settling ◄──┐       the verdict is a pure table:
+//!    │                                        │       each row has a name and a test
 //!    ▼        cut                             │ over
 //! Reading ─────► Reconnecting ────────────────┤
 //!    ▲              │    ▲ none, or not ours
@@ -19,6 +19,7 @@
 //! | [`Reading`](reading) | `[DONE]` and nothing missing; an `error` or `abort` chunk | `Done` |
 //! | | `[DONE]` behind a gap; a cut behind `finish`; nothing comes though the run is over | `Settling` |
 //! | | a cut | `Reconnecting`, or `Done` where following is off |
+//! | | repeated chunks that cannot be told from new ones | `Reconnecting`, and no other stream is opened |
 //! | [`Reconnecting`](reconnecting) | the list says that it is over | `Settling` |
 //! | | a look finds our answer stored | by the verdict |
 //! | | ours is the newest stream, and the budget allows it | `Resuming` |
@@ -28,14 +29,14 @@
 //! | | not ours | `Reconnecting` |
 //! | [`Settling`](settling) | the thread is known | by the verdict, or again after a pause |
 //!
-//! Each phase owns the state that only it needs, and that state is dropped when the next phase begins, so nothing can be left
-//! over. [`Following`] holds the state that all phases share. All queries beside the stream go through [`queries`], which also
-//! decides when to repeat them.
+//! Each phase owns the state that only it needs. That state is dropped when the next phase begins, so nothing of it can affect a
+//! later phase. [`Following`] holds the state that all phases share. All queries beside the stream go through [`queries`], which
+//! also decides when to repeat them.
 
 #![expect(
     clippy::large_enum_variant,
     clippy::result_large_err,
-    reason = "there is one phase, and it changes a few times; turns and steps are handed over once, and never stored"
+    reason = "a flow has one phase, which changes a few times; transitions and steps are handed over once, and never stored"
 )]
 
 mod clock;
@@ -76,8 +77,9 @@ use crate::ui::{AssembleError, Chunk, DecodeError, UiMessage};
 pub enum RunEvent {
     /// A chunk of the answer. Each is delivered once. Halves of surrogate pairs are joined.
     Chunk(Chunk<'static>),
-    /// An event that is not a chunk was skipped. A [`Gap`](Self::Gap) follows, except while it is unclear if a reopened stream
-    /// repeats what was delivered: such a stream is closed.
+    /// An event that is not a chunk was skipped. A [`Gap`](Self::Gap) follows, unless the answer has ended or nothing has come
+    /// since the last gap. While it is unclear if a reopened stream repeats what was delivered, no gap follows: such a stream is
+    /// closed.
     NotAChunk(DecodeError),
     /// The stream broke off with this failure, or its body ended before the run did.
     Cut(Option<Arc<Failure>>),
@@ -188,6 +190,7 @@ impl Flow for FollowFlow {
             if let Some(event) = self.cx.transcript.next() {
                 return Step::Item(event);
             }
+            // Before the phase sends anything, so that it never closes what it has just opened.
             if let Some(slot) = self.cx.to_close.pop() {
                 return Step::Close(slot);
             }
@@ -201,6 +204,7 @@ impl Flow for FollowFlow {
 
     fn handle(&mut self, event: Event) {
         match (event.slot(), event, &mut self.phase) {
+            // A response to a query of an earlier phase finds no call, and is ignored.
             (Slot::Exchange, event, _) => {
                 if let Some(call) = self.cx.queries.under_way() {
                     call.handle(event);
@@ -209,6 +213,7 @@ impl Flow for FollowFlow {
             (_, Event::Response { head, .. }, Phase::Resuming(phase)) => {
                 match phase.opened(&head, &mut self.cx) {
                     Some(Transition::Go(phase)) => self.phase = phase,
+                    // The head has said everything, so the rest of the body is not read.
                     _ => self.cx.to_close.push(Slot::Stream),
                 }
             }
@@ -216,6 +221,7 @@ impl Flow for FollowFlow {
                 phase.exchange.handle(failure);
             }
             (_, event, phase) => {
+                // Bytes of a stream that is not known to be ours are only kept.
                 let is_verified = matches!(phase, Phase::Reading(_));
                 if let Some(stream) = phase.stream() {
                     stream.handle(event, is_verified);
@@ -227,6 +233,7 @@ impl Flow for FollowFlow {
 
 impl Phase {
     fn poll(&mut self, cx: &mut Following, now: Now) -> Transition {
+        // `handle` gets no time, so bytes count as news at the next poll.
         let has_heard = self.stream().is_some_and(Stream::take_heard);
         if has_heard {
             cx.clock.news(now);
@@ -249,6 +256,7 @@ impl Phase {
             Self::Resuming(phase) => phase.poll(cx, now),
             Self::Verifying(phase) => phase.poll(cx, now),
             Self::Settling => settling::poll(cx, now),
+            // Both were polled above.
             Self::Reading(_) | Self::Done(_) => Transition::Again,
         }
     }

@@ -80,8 +80,8 @@ impl FollowPolicy {
     }
 
     /// Sets the time without data from a stream, silent or cut, after which the run is lost although its thread is still
-    /// streaming. Default: 30 min; `None` for no limit. The limit does not apply while no stream was ever read: set a
-    /// [`deadline`](Self::deadline) when you wait for a run in the background.
+    /// streaming. Default: 30 min; `None` for no limit. While no stream was ever read, each response of the relay counts as data:
+    /// set a [`deadline`](Self::deadline) when you wait for a run in the background.
     pub fn lost_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
         self.lost_after = silence.into();
         self

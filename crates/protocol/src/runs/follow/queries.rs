@@ -71,7 +71,7 @@ impl Following {
     fn query<O: Operation>(
         &mut self,
         under_way: fn(&mut Queries) -> &mut Option<Box<Call<O>>>,
-        question: O,
+        operation: O,
         until: Option<Instant>,
         now: Now,
     ) -> Result<O::Output, NoResult> {
@@ -79,11 +79,13 @@ impl Following {
             Some(call) => call,
             None => {
                 let seed = self.next_seed();
-                Box::new(Call::new(question, &self.options, seed)?)
+                Box::new(Call::new(operation, &self.options, seed)?)
             }
         };
+        // Following has limits of its own: see `Clock`. The deadline of the options is for calls.
         let step = match call.poll(now, Deadline::none()) {
             Ok(Ok(output)) => {
+                // The relay responds, so an earlier failure is not the reason if the run is lost.
                 self.cause = None;
                 // While no stream was ever read, the relay's responses are the only sign of life.
                 if !self.has_read() {
@@ -95,11 +97,12 @@ impl Following {
             Err(Step::Wait { until: at }) => self.clock.wait([at, until], now),
             Err(step) => step,
         };
+        // Put back only while it is under way: a query that has ended is sent anew.
         *under_way(&mut self.queries) = Some(call);
         Err(NoResult::Pending(step))
     }
 
-    /// Checks if our answer is stored, although the run may go on. The `Err` is the transition to make.
+    /// Checks if our answer is stored although its thread is streaming. The `Err` is the transition to make.
     pub(super) fn check_stored(&mut self, now: Now) -> Result<(), Transition> {
         match self.look(now) {
             Ok(thread) => self.settle(&thread).map_or(Ok(()), Err),
@@ -114,6 +117,7 @@ impl Following {
 
     /// Returns whether such a check is due and could find our answer.
     pub(super) fn wants_look(&self, now: Now) -> bool {
+        // One query at a time: the one that is under way comes first.
         self.queries.look.is_some()
             || (self.queries.list.is_none() && self.looks.is_due(now) && self.can_look())
     }

@@ -32,6 +32,7 @@ pub(super) struct Reading {
     grace: Option<Instant>,
     /// The time at which `[DONE]` came.
     done: Option<Instant>,
+    /// Whether the phase has not been polled yet, so that its time limits are not set.
     is_new: bool,
 }
 
@@ -68,6 +69,7 @@ impl Reading {
             self.ask_at = now.mono.checked_add(self.silence);
         }
         if self.stream.decode(cx) == Decoded::Useless {
+            // Another stream would repeat the same chunks.
             cx.resumes.is_useless = true;
             cx.drop_all();
             return cx.reconnect("reading: it cannot be told apart");
@@ -77,10 +79,12 @@ impl Reading {
             return Transition::Again;
         }
         if let Some(reason) = cx.clock.expired(now) {
+            // Nothing more will be read, so a half character gets no other half.
             self.stream.finish(cx);
             return cx.lose(reason);
         }
         if self.stream.is_done() {
+            // The answer is complete. Only the connection is worth a short wait.
             let done = *self.done.get_or_insert(now.mono);
             let drained = done.checked_add(LONGEST_DRAIN);
             if self.stream.end.is_some() || cx.clock.has_come(drained, now) {
@@ -93,6 +97,7 @@ impl Reading {
         }
         let is_closing =
             cx.transcript.reported.has_finished || cx.transcript.reported.failure.is_some();
+        // After `finish` or an error, `[DONE]` is due. A stream that stays open without it tells nothing more.
         let news = cx.clock.last_news().filter(|_| is_closing);
         let closing = news.and_then(|news| news.checked_add(LONGEST_CLOSING));
         let end = [closing, self.grace].into_iter().flatten().min();
@@ -108,6 +113,7 @@ impl Reading {
             return Transition::Stay(cx.clock.wait([self.ask_at, end], now));
         }
         match cx.list(end, now) {
+            // The list says that the run is over, or does not contain the thread any more.
             Ok(target) if target.status().is_none_or(ThreadStatus::is_end) => self.expect_end(now),
             Err(NoResult::Failed(error)) if refusal(&error) == Some(LostReason::Deleted) => {
                 self.expect_end(now);
@@ -119,6 +125,7 @@ impl Reading {
         Transition::Again
     }
 
+    /// Sets the time of the next query; the intervals double.
     fn ask_later(&mut self, now: Now) {
         self.silence = self.silence.saturating_mul(2);
         self.ask_at = now.mono.checked_add(self.silence);
@@ -133,8 +140,8 @@ impl Reading {
     /// Handles `[DONE]`.
     fn on_done(&mut self, cx: &mut Following) -> Transition {
         self.stream.finish(cx);
-        if let Some(turn) = self.reported_end(cx) {
-            return turn;
+        if let Some(transition) = self.reported_end(cx) {
+            return transition;
         }
         // Only a first stream without a gap proves that everything was delivered; otherwise the stored answer decides.
         if self.stream.reader != Reader::First || cx.transcript.has_gap() {
@@ -155,8 +162,9 @@ impl Reading {
 
     /// Handles a stream that has ended or broken off, or from which nothing more is expected.
     fn on_end(&mut self, failure: Option<Failure>, cx: &mut Following, now: Now) -> Transition {
-        if let Some(turn) = self.reported_end(cx) {
-            return turn;
+        // The run's own word for its end counts, however the stream ended.
+        if let Some(transition) = self.reported_end(cx) {
+            return transition;
         }
         cx.drop_all();
         let failure = failure.map(Arc::new);
@@ -169,9 +177,11 @@ impl Reading {
         }
         cx.transcript.emit(RunEvent::Cut(failure));
         if cx.resumes.mode == Mode::Off {
+            // No stored answer will be read that could contain the other half of a character.
             self.stream.finish(cx);
             return cx.lose(LostReason::Cut);
         }
+        // Only streams that bring nothing use up the budget: a long run may be cut any number of times.
         if cx.transcript.take_progress() {
             cx.resumes.failed = 0;
             cx.backoff.reset();

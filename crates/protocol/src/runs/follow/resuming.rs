@@ -38,6 +38,7 @@ impl Resuming {
     pub(super) fn opened(&mut self, head: &Parts, cx: &mut Following) -> Option<Transition> {
         match self.resume.decode_head(head) {
             Head::Open(Resumed::Streaming) => {
+                // From now on silence is judged by the stream, and no longer by the relay's responses.
                 cx.resumes.has_opened = true;
                 let stream = Stream::another(&cx.transcript);
                 let verifying = Verifying::new(stream, self.target.clone());
@@ -61,14 +62,15 @@ impl Resuming {
         }
         match self.exchange.poll(now, Deadline::none()) {
             Next::Send(send) => Transition::Stay(Step::Send(send)),
-            Next::Read { until } => Transition::Stay(cx.clock.wait([until], now)),
+            Next::Wait { until } => Transition::Stay(cx.clock.wait([until], now)),
             Next::Failed(error) => {
                 cx.resumes.failed += 1;
                 // The relay would refuse again. The run is still followed, without a stream.
                 cx.resumes.is_useless |= refusal(&error).is_some();
-                let turn = cx.reconnect("resuming: not opened");
+                // First the change, which resets the delay that the failure sets.
+                let transition = cx.reconnect("resuming: not opened");
                 cx.failed(error, now);
-                turn
+                transition
             }
             // `Gone` is a result of deletions only.
             Next::Gone => cx.goes_on(now),

@@ -69,6 +69,7 @@ impl FollowRun {
     /// Returns an error if the request is invalid. Everything that can be checked is checked here, before the first request.
     pub fn join(self, options: &CallOptions, seed: u64) -> Result<FollowFlow, InvalidRequest> {
         if self.after.is_empty() {
+            // Nothing is known of the run yet, not even that it has begun.
             let cx = Following::new(self.run, true, options, seed)?;
             return Ok(FollowFlow::new(cx, Phase::Joining));
         }

@@ -9,11 +9,11 @@ use crate::threads::{Thread, ThreadStatus};
 
 /// Reads the thread until it shows the end of the run.
 pub(super) fn poll(cx: &mut Following, now: Now) -> Transition {
-    let turn = match cx.look(now) {
+    let transition = match cx.look(now) {
         Ok(thread) => cx.settle(&thread),
         Err(no_result) => return cx.again(no_result, now),
     };
-    turn.unwrap_or_else(|| {
+    transition.unwrap_or_else(|| {
         cx.pause(now);
         Transition::Again
     })
@@ -41,6 +41,7 @@ impl Following {
                 Verdict::Named | Verdict::LaterTurn | Verdict::Found | Verdict::Unclaimed,
                 Some(stored),
             ) => {
+                // The thread knows the usage of its last run only.
                 if thread.status == ThreadStatus::Completed && stored.is_last {
                     self.transcript.reported.note_usage(thread.usage);
                 }
@@ -60,6 +61,7 @@ impl Following {
                     self.lose(LostReason::NotStored)
                 }
             },
+            // Not reached: these verdicts come with a stored answer.
             _ => self.complete_unstored(why),
         })
     }
@@ -70,6 +72,7 @@ impl Following {
             true => MessageState::Whole,
             false => MessageState::StoredIncompletely,
         };
+        // The reader of the chunks learns that something is missing, and that nothing more comes.
         if !self.transcript.reported.has_finished {
             self.transcript.gap();
             self.transcript.finish();

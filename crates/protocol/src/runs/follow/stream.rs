@@ -68,6 +68,7 @@ impl Stream {
 
     /// Moves the stream to another phase.
     pub(super) fn hand_over(&mut self) -> Self {
+        // The phase that owned it is replaced next, so what is left behind is never read.
         std::mem::replace(self, Self::first())
     }
 
@@ -106,6 +107,7 @@ impl Stream {
 
     /// Decodes what has arrived until there is an event to yield.
     pub(super) fn decode(&mut self, cx: &mut Following) -> Decoded {
+        // One event at a time, so that decoded chunks do not pile up in memory.
         while !cx.transcript.has_news() {
             match self.decoder.next_chunk() {
                 None => break,
@@ -116,6 +118,7 @@ impl Stream {
                         }
                     }
                 }
+                // Nothing after this can be decoded, so the stream counts as cut here.
                 Some(Err(error)) if error.is_fatal() => {
                     cx.cause = Some(Arc::new(error));
                     self.end = Some(None);
@@ -152,6 +155,7 @@ impl Stream {
 
     fn take(&mut self, chunk: Chunk<'static>, cx: &mut Following) -> Decoded {
         if let Chunk::Start(start) = &chunk {
+            // Each reader gets an id of its own, and the stored answer has the id of the reader that stored it.
             self.id.clone_from(&start.message_id);
             cx.identity.named(start.message_id.as_ref(), self.reader);
             // A second `start` would begin the message anew.
@@ -165,8 +169,10 @@ impl Stream {
             return Decoded::All;
         };
         match replay.push(chunk, cx.transcript.tracks(), cx.transcript.room()) {
+            // The comparison has kept the chunk.
             Sight::Unclear => {}
-            // Content of the gap cannot be told from content after what was delivered.
+            // The comparison covers what was delivered before the first gap. What the stream has beyond that may have been
+            // delivered after the gap already.
             Sight::New(_) | Sight::NewPerhaps(_) if self.is_behind_gap => return Decoded::Useless,
             Sight::Useless => return Decoded::Useless,
             Sight::New(chunks) => cx.transcript.deliver_all(chunks),

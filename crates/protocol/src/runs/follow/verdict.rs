@@ -39,9 +39,9 @@ pub(super) enum AnswerIs {
 pub(super) enum Verdict {
     /// Our answer is stored: the run has completed, whatever runs in its thread now.
     Named,
-    /// The last run of the thread has failed. Failed runs are not stored, and no answer of ours is stored.
+    /// The last run of the thread has failed, and no answer with an id of ours is stored. Failed runs are not stored.
     Failed,
-    /// The last run of the thread was cancelled. Cancelled runs are not stored, and no answer of ours is stored.
+    /// The last run of the thread was cancelled, and no answer with an id of ours is stored. Cancelled runs are not stored.
     Cancelled,
     /// Our answer is stored, and the stream in the thread belongs to a later turn.
     LaterTurn,
@@ -73,13 +73,17 @@ impl Facts {
     /// | | | | `NotStored` |
     pub(super) fn verdict(self) -> Verdict {
         match (self.answer, self.thread) {
+            // An answer with our id proves the end, whatever a later turn does to the thread.
             (AnswerIs::Named, _) => Verdict::Named,
+            // The status of a thread is that of its last run. It counts more than an answer that is ours by its position alone.
             (_, ThreadIs::Failed) => Verdict::Failed,
             (_, ThreadIs::Cancelled) => Verdict::Cancelled,
             (AnswerIs::Found, ThreadIs::GoingOn) => Verdict::LaterTurn,
+            // An unclaimed answer may be an earlier one, so the run goes on as long as its thread does.
             (_, ThreadIs::GoingOn) => Verdict::GoesOn,
             (AnswerIs::Unclaimed, ThreadIs::Completed) => Verdict::Unclaimed,
             (AnswerIs::Found, _) => Verdict::Found,
+            // `finish` is the run's own word that it has completed.
             (AnswerIs::None | AnswerIs::Unclaimed, _) if self.has_finished => Verdict::Unstored,
             (AnswerIs::None | AnswerIs::Unclaimed, _) => Verdict::NotStored,
         }
@@ -95,6 +99,7 @@ impl ThreadIs {
             ThreadStatus::Error | ThreadStatus::Failed => Self::Failed,
             ThreadStatus::Cancelled => Self::Cancelled,
             ThreadStatus::Completed => Self::Completed,
+            // No run has started, so ours is not going on either.
             ThreadStatus::Idle => Self::Over,
             status if has_read && !status.is_end() => Self::GoingOn,
             _ => Self::Over,

@@ -14,8 +14,9 @@ use crate::threads::StreamTarget;
 #[derive(Debug)]
 pub(super) struct Verifying {
     pub(super) stream: Stream,
+    /// The list that showed ours as the newest, before the stream was opened.
     before: StreamTarget,
-    /// Whether the list shows it as ours. Then it is, unless our answer is stored.
+    /// Whether the list after that shows the same. Then the stream is ours, unless our answer is stored already.
     is_listed: bool,
 }
 
@@ -38,7 +39,7 @@ impl Verifying {
                 cx.drop_all();
                 return cx.reconnect_later("verifying: not ours", now);
             }
-            // Our answer could not be recognized in the thread, so the list alone decides.
+            // Our answer could not be recognized among the stored messages, so the list alone decides.
             if !cx.can_look() {
                 let goes_on = target.status().is_some_and(|status| !status.is_end());
                 return self.ours(goes_on, cx, now);
@@ -47,12 +48,12 @@ impl Verifying {
         }
         match cx.check_stored(now) {
             Ok(()) => self.ours(true, cx, now),
-            Err(turn) => turn,
+            Err(transition) => transition,
         }
     }
 
     fn ours(&mut self, goes_on: bool, cx: &mut Following, now: Now) -> Transition {
-        // Bytes beyond the limit were dropped, so the stream has a hole.
+        // Bytes beyond the limit were dropped, so the stream has a hole and is of no use.
         if self.stream.is_too_long() {
             cx.resumes.failed += 1;
             cx.drop_all();
@@ -61,6 +62,7 @@ impl Verifying {
         cx.resumes.has_read = true;
         cx.transcript.emit(RunEvent::Resumed);
         let stream = self.stream.hand_over();
+        // A run that has ended meanwhile is still read: what it sent last is on its way.
         let reading = match goes_on {
             true => Reading::of(stream),
             false => Reading::ending(stream, now),

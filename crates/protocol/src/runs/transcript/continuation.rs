@@ -42,6 +42,7 @@ impl Transcript {
     /// delivered, or if it `is_vouched` for. Returns whether it contains everything.
     pub(in crate::runs) fn settle(&mut self, stored: UiMessage, is_vouched: bool) -> bool {
         let continuation = self.continuation(&stored);
+        // After `finish` nothing may be delivered; the stored answer can still become the message.
         if !self.reported.has_finished {
             if !self.reported.has_started {
                 let mut start = Start::new();
@@ -96,6 +97,7 @@ impl Transcript {
             None => delivered.missing(stored, 0),
             Some(_) => None,
         };
+        // With gaps, only the pieces between them can be looked for.
         let holds_all = whole.is_some() || delivered.is_within(stored);
         // An answer stored by the reader of this stream begins where the stream began.
         let rest = whole.or_else(|| delivered.missing(stored, joined?));
@@ -129,6 +131,7 @@ impl Delivered<'_> {
         let delivered = self.parts.iter().enumerate().skip(from);
         let mut delivered = delivered.filter(|(_, part)| is_compared(part)).peekable();
         let is_step = |part: &&Part| matches!(part, Part::StepStart(_));
+        // Steps are counted and not compared, since not every relay stores them.
         let mut steps = self
             .steps
             .saturating_sub(earlier.iter().filter(is_step).count());
@@ -156,6 +159,7 @@ impl Delivered<'_> {
             }
             match delivered.next_if(|(_, begun)| !is_empty(part) || is_empty(begun)) {
                 Some((at, begun)) => chunks.extend(self.rest_of(at, begun, part)?),
+                // An empty stored part before the next delivered one: there is nothing to deliver.
                 None if delivered.peek().is_some() => {}
                 None => chunks.extend(chunks_of(part, number)),
             }
@@ -163,6 +167,7 @@ impl Delivered<'_> {
         while let Some((at, begun)) = delivered.next_if(|(_, begun)| is_empty(begun)) {
             chunks.extend(self.end_of(at, begun));
         }
+        // Something was delivered that the stored answer does not have.
         delivered.next().is_none().then_some(chunks)
     }
 
@@ -179,6 +184,7 @@ impl Delivered<'_> {
             let rest = whole.strip_prefix(&*begun).filter(|_| kind == whole_kind)?;
             return match self.open.get(&at) {
                 Some(id) => Some(rest_of_text(part, id, rest)),
+                // A text that has ended was delivered whole, so a longer stored one is another.
                 None => rest.is_empty().then(Vec::new),
             };
         }

@@ -50,7 +50,7 @@ pub(super) struct Transcript {
     /// The id of the answer on the stream that joined in the middle and is being read, and its first part. `None` once something
     /// may be missing after that.
     joined: Option<(Text<'static>, usize)>,
-    /// Whether anything was delivered since the last query.
+    /// Whether anything was delivered since this was last taken.
     has_progress: bool,
     /// The tool calls whose input was incomplete at a gap.
     torn: Torn,
@@ -73,6 +73,7 @@ impl Torn {
 
     fn extend(&mut self, calls: impl Iterator<Item = Text<'static>>) {
         for id in calls {
+            // The stream decides how many calls there are and how long their ids are, so both are limited.
             if self.calls.len() == Self::MOST || id.to_string_lossy().len() > Self::LONGEST_ID {
                 self.has_more = true;
                 break;
@@ -104,6 +105,7 @@ impl Transcript {
     pub(super) fn delivered_before(&mut self, chunks: impl IntoIterator<Item = Chunk<'static>>) {
         for chunk in chunks {
             self.deliver(chunk);
+            // Cleared each time, so that a long answer is never held twice.
             self.events.clear();
         }
     }
@@ -184,9 +186,11 @@ impl Transcript {
                 TextKind::Text => TextStart::new(id.clone()).into(),
                 TextKind::Reasoning => ReasoningStart::new(id.clone()).into(),
             }),
+            // Its end was made up at the gap.
             Place::End(kind, id) if self.is_lost(kind, id) => return,
-            // The input before it is incomplete; the whole input comes at its end.
+            // The input before it is incomplete, so a further piece is useless. The whole input comes with a later chunk.
             Place::Input(id, _) if self.torn.contains(id) => return,
+            // A call that begins again gets its whole input.
             Place::Step(id, CallStep::Start) => drop(self.torn.calls.remove(id)),
             _ => {}
         }
@@ -194,6 +198,7 @@ impl Transcript {
         self.hand_out(chunk);
     }
 
+    /// Adds a chunk to the message and the record, and queues it to be yielded.
     fn hand_out(&mut self, chunk: Chunk<'static>) {
         // A chunk that exceeds the limit is yielded all the same; the message stays as it was.
         if let Err(error @ AssembleError::TooLarge { .. }) = self.assembler.apply(&chunk) {
@@ -219,6 +224,7 @@ impl Transcript {
         if is_over || (self.has_gap() && !self.since_gap) {
             return;
         }
+        // What follows need not continue where the joined stream was.
         self.joined = None;
         self.events.push_back(RunEvent::Gap);
         self.torn.extend(self.assembler.calls_being_written());

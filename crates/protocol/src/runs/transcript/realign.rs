@@ -19,6 +19,7 @@ impl Delivered<'_> {
     /// Returns whether the stored answer contains everything that was delivered.
     pub(super) fn is_within(&self, stored: &UiMessage) -> bool {
         let whole = flat(&stored.parts);
+        // Parts that were written in parallel may be stored in another order than they were delivered in.
         let segments = self.segments();
         let has_all = are_in_order(&whole, &segments) || are_anywhere(&whole, &segments);
         let stored = named(&stored.parts);
@@ -90,10 +91,10 @@ impl Delivered<'_> {
                 _ if !is_content(part) => {}
                 Some((_, text)) => {
                     let rest = match reached.part == number {
-                        true => self.behind(&text, reached.bytes),
+                        true => self.after(&text, reached.bytes),
                         false => &text,
                     };
-                    if rest.contains(is_telling) {
+                    if rest.contains(is_significant) {
                         chunks.extend(text_from(part, number, rest));
                     }
                 }
@@ -125,7 +126,8 @@ impl Delivered<'_> {
         let begun = begun.map(|(part, _)| Reached { part, bytes: 0 });
         let reached = texts.chain(begun).max().unwrap_or_default();
         let is_new = |(delivered, stored, common): &(Words, Words, Common)| {
-            // If the answer contains all pieces, they are placed as pieces only. Content that it has nothing of cannot be
+            // If the stored answer contains all pieces with gaps between them, a common end says nothing: only a match of
+            // everything delivered shows where delivery stopped. If nothing of this kind is stored, nothing of it can be
             // repeated.
             let is_placed = !is_within && (common.end > 0 || stored.bytes.is_empty());
             common.is_all || (is_placed && !stored.is_known_behind(reached, delivered))
@@ -133,20 +135,20 @@ impl Delivered<'_> {
         kinds.iter().all(is_new).then_some(reached)
     }
 
-    /// Returns the text after `telling` significant bytes, without the spaces that end what was delivered.
-    fn behind<'t>(&self, text: &'t str, mut telling: usize) -> &'t str {
+    /// Returns the text after so many significant bytes, without the spaces that end what was delivered.
+    fn after<'t>(&self, text: &'t str, mut significant: usize) -> &'t str {
         let mut rest = text;
-        while telling > 0
+        while significant > 0
             && let Some(next) = rest.chars().next()
         {
-            if is_telling(next) {
-                telling = telling.saturating_sub(next.len_utf8());
+            if is_significant(next) {
+                significant = significant.saturating_sub(next.len_utf8());
             }
             rest = rest.strip_prefix(next).unwrap_or_default();
         }
         let delivered = self.parts.iter().rev().find_map(words);
         let delivered = delivered.map(|(_, words)| words).unwrap_or_default();
-        let words = delivered.trim_end_matches(|char| !is_telling(char));
+        let words = delivered.trim_end_matches(|char| !is_significant(char));
         let spaces = delivered.strip_prefix(words).unwrap_or_default();
         spaces
             .chars()
@@ -238,8 +240,8 @@ impl Words {
                 continue;
             };
             let from = bytes.len();
-            for telling in text.split(|char| !is_telling(char)) {
-                bytes.extend_from_slice(telling.as_bytes());
+            for significant in text.split(|char| !is_significant(char)) {
+                bytes.extend_from_slice(significant.as_bytes());
             }
             texts.push((number, from..bytes.len()));
         }
@@ -318,7 +320,7 @@ impl Common {
 }
 
 /// Returns whether a character is significant. Spaces may be trimmed, and a reader that joined within a character saw U+FFFD.
-fn is_telling(char: char) -> bool {
+fn is_significant(char: char) -> bool {
     !char.is_whitespace() && char != char::REPLACEMENT_CHARACTER
 }
 

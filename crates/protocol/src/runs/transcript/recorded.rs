@@ -22,6 +22,7 @@ pub(in crate::runs) struct Content {
     pub(super) ended: bool,
     /// The values, as JSON.
     pub(super) values: Vec<String>,
+    /// The number of chunks that are only counted.
     pub(super) times: usize,
 }
 
@@ -45,6 +46,7 @@ impl Recorded {
             Place::Value(_) => exact(json_of(chunk)),
             _ => String::new(),
         };
+        // Before `begin` and `end`, which change what the place refers to.
         let tracks = self.of(&place);
         let values = usize::from(matches!(place, Place::Value(_)));
         let growth = tracks.iter().flatten().map(|track| match self.get(track) {
@@ -53,6 +55,7 @@ impl Recorded {
         });
         let json_size = allocation(json.len());
         if growth.sum::<usize>() + json_size + self.growth(&place) > room {
+            // Nothing has changed yet: a chunk is recorded whole or not at all.
             return false;
         }
         self.contents += json_size;
@@ -68,6 +71,7 @@ impl Recorded {
                 Place::Start(_, id) => content.id = Some((*id).clone()),
                 Place::Delta(..) | Place::Input(..) => content.text.push_str(&delta),
                 Place::End(..) => content.ended = true,
+                // A chunk of a call has two tracks. Only that of its step counts it.
                 Place::Step(..) => content.times += usize::from(matches!(track, Track::Step(..))),
                 Place::Value(_) => content.values.push(std::mem::take(&mut json)),
                 Place::Run => {}
@@ -92,8 +96,8 @@ impl Recorded {
         }
     }
 
-    /// Returns the length of all texts in bytes, and whether there are tool calls: these make a stream recognizable.
-    pub(super) fn telling(&self) -> (usize, bool) {
+    /// Returns what makes a replay recognizable: the length of all texts in bytes, and whether there are tool calls.
+    pub(super) fn evidence(&self) -> (usize, bool) {
         let texts = self
             .iter()
             .filter(|(track, _)| matches!(track, Track::Written(..)));
@@ -107,6 +111,7 @@ impl Recorded {
 
 /// Returns a chunk that is compared as a whole, as JSON.
 pub(super) fn json_of(chunk: &Chunk<'static>) -> String {
+    // Metadata names a text by an id that differs between readers.
     let Chunk::MessageMetadata(metadata) = chunk else {
         return chunk.encode();
     };

@@ -1,4 +1,4 @@
-//! The part of the delivered answer that a stream has repeated.
+//! The comparison of a stream with what was delivered, chunk by chunk.
 
 use super::recorded::{Content, Recorded, json_of};
 use super::replay::Behind;
@@ -50,6 +50,7 @@ impl Repeated {
                 Track::Step(id, CallStep::Preliminary) => {
                     behind += owned(id) + 3 * size_of::<(Text<'static>, usize)>();
                 }
+                // Everything else has to be repeated; preliminary outputs may be omitted.
                 _ => left += 1,
             }
         }
@@ -120,7 +121,7 @@ impl Repeated {
         let [track, step] = self.tracks.of(&place);
         let Some(track) = track else {
             return match place {
-                // The end of the run, once everything delivered was repeated.
+                // A chunk about the run, such as its end. Before everything was repeated, it would come too early for a replay.
                 Place::Run if self.is_all() => new(None),
                 _ => Match::Contradiction,
             };
@@ -141,6 +142,7 @@ impl Repeated {
             Place::End(kind, id) => {
                 self.tracks.end(kind, id);
                 match delivered.get(&track) {
+                    // It ends before all of the text that was delivered, so it is another text.
                     Some(part) if repeated < part.text.len() => Match::Contradiction,
                     Some(part) if part.ended => Match::Known,
                     part => new(part.and_then(|part| part.id.clone())),
@@ -155,7 +157,9 @@ impl Repeated {
                 self.is_known |= !delta.is_empty();
                 let known = part.text.get(repeated..).unwrap_or_default();
                 match delta.strip_prefix(known) {
+                    // Readers get differently split deltas, so one may lie within the known text or reach beyond it.
                     _ if known.starts_with(&*delta) => Match::Known,
+                    // A text that has ended cannot continue.
                     Some(rest) if !part.ended => Match::New(New {
                         chunk: with(chunk.clone(), None, Some(rest)),
                         part: part.id.clone(),
@@ -169,6 +173,7 @@ impl Repeated {
                 let Some(step) = step else {
                     return Match::Contradiction;
                 };
+                // The contents of these chunks are not kept, so they are only counted.
                 let repeated = self.repeated(&step) + 1;
                 self.note_repeated(&step, repeated, delivered);
                 match repeated <= delivered.times(id, what) {
@@ -182,16 +187,19 @@ impl Repeated {
                 let values = values.map_or(&[][..], |content| &content.values);
                 let left = values.get(repeated..).unwrap_or_default();
                 let found = match track {
+                    // Values of one data part replace each other, so a replay may omit the earlier ones.
                     Track::Data(..) => left.iter().position(|value| *value == json),
                     _ => (left.first() == Some(&json)).then_some(0),
                 };
                 let (now, found) = match (found, &track) {
                     (Some(left_out), _) => (repeated + left_out + 1, Match::Known),
+                    // All other content is compared in its order.
                     (None, Track::Other) if !left.is_empty() => return Match::Contradiction,
                     // A later value, which replaces all others and is about to be delivered itself.
                     (None, Track::Data(..)) => (values.len().max(repeated) + 1, new(None)),
                     (None, _) => (repeated + 1, new(None)),
                 };
+                // Metadata is no sign of a replay: a stream that joins in the middle gets it too.
                 self.is_known |= !values.is_empty() && track != Track::Metadata;
                 self.note_repeated(&track, now, delivered);
                 found

@@ -49,8 +49,9 @@ pub(super) struct Behind {
 /// The chunks so far, until the stream is recognized.
 #[derive(Debug, Default)]
 struct Held {
-    /// All chunks, unless they take too much memory. Then a later contradiction makes the stream useless.
+    /// All chunks, unless they take too much memory.
     chunks: Vec<Chunk<'static>>,
+    /// Whether the chunks were dropped for that reason. Then a later contradiction makes the stream useless.
     is_too_long: bool,
     /// The new chunks, if the stream is a replay.
     new: Vec<New>,
@@ -100,6 +101,7 @@ impl Replay {
             State::Clear(behind) => return Sight::New(behind.pass(chunk).into_iter().collect()),
             State::Unclear(repeated, held) => (repeated, held),
         };
+        // Before the comparison, which takes that memory.
         if repeated.size(&chunk) > room {
             return Sight::Useless;
         }
@@ -110,6 +112,7 @@ impl Replay {
             Match::Known if is_empty(&chunk) => {}
             Match::Known => held.keep(chunk, None),
             Match::New(new) => held.keep(chunk, Some(new)),
+            // The stream is another part of the answer, so nothing of it was delivered before.
             Match::Contradiction => {
                 held.keep(chunk, None);
                 return held.joined();
@@ -117,7 +120,7 @@ impl Replay {
         }
         if repeated.is_all() {
             let new = std::mem::take(&mut held.new).into_iter();
-            let (length, has_calls) = delivered.telling();
+            let (length, has_calls) = delivered.evidence();
             if !held.is_too_long && length < ENOUGH && !has_calls {
                 // If any text was delivered, only the last new chunk may directly follow it.
                 let woven = match (length, is_new) {
@@ -134,7 +137,7 @@ impl Replay {
         if is_new && (!repeated.is_known || held.new.len() > MOST_NEW) {
             return held.joined();
         }
-        match held.bytes > MOST_HELD && !held.go_on() {
+        match held.bytes > MOST_HELD && !held.drop_known() {
             true => Sight::Useless,
             false => Sight::Unclear,
         }
@@ -145,8 +148,10 @@ impl Behind {
     /// Returns the new part of a chunk, in the part that it belongs to.
     fn pass(&mut self, chunk: Chunk<'static>) -> Option<Chunk<'static>> {
         match Place::of(&chunk) {
+            // The id is used again for a new part.
             Place::Start(kind, id) => drop(self.parts.remove(&(kind, id.clone()))),
             Place::Delta(kind, id, _) => match self.parts.get(&(kind, id.clone())) {
+                // The part has ended where it was delivered, and an empty delta says nothing.
                 Some(None) if is_empty(&chunk) => return None,
                 Some(part) => return Some(with(chunk, part.as_ref(), None)),
                 None => {}
@@ -188,8 +193,8 @@ impl Held {
         }
     }
 
-    /// Keeps only the new chunks, if that is possible.
-    fn go_on(&mut self) -> bool {
+    /// Drops the repeated chunks to free memory. Returns `false` if they were dropped before.
+    fn drop_known(&mut self) -> bool {
         self.chunks = Vec::new();
         self.bytes = self.new.iter().map(New::size).sum();
         !std::mem::replace(&mut self.is_too_long, true)

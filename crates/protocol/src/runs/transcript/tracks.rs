@@ -11,9 +11,9 @@ use crate::ui::{Chunk, Text, TextKind};
 #[derive(Debug)]
 pub(in crate::runs) struct Tracks<T> {
     tracks: HashMap<Track, T>,
-    /// The number of texts and reasonings that have begun.
+    /// The number of texts and of reasonings that have begun. Ids differ between streams, so a text is known by its number.
     begun: HashMap<TextKind, usize>,
-    /// The ones that have not ended.
+    /// The numbers of those that have not ended, by their ids in this stream.
     pub(super) open: HashMap<(TextKind, Text<'static>), usize>,
     /// The memory that the entries own, in bytes.
     pub(super) contents: usize,
@@ -151,6 +151,7 @@ impl<T: Default> Tracks<T> {
 
     /// Returns the contents of a track, to extend them.
     pub(super) fn at(&mut self, track: &Track) -> &mut T {
+        // The key of a new track owns its ids.
         if !self.tracks.contains_key(track) {
             self.contents += track.owned();
         }
@@ -163,6 +164,7 @@ impl<T: Default> Tracks<T> {
         let track = Track::Written(kind, *begun);
         self.open.insert((kind, id.clone()), *begun);
         *begun += 1;
+        // The id is kept here and, by the caller, with the contents.
         self.contents += 2 * owned(id);
         track
     }
@@ -176,11 +178,13 @@ impl<T: Default> Tracks<T> {
     /// Returns the tracks of a chunk: for a chunk of a call, that of the call and then that of its step.
     pub(super) fn of(&self, place: &Place<'_>) -> [Option<Track>; 2] {
         match place {
+            // The number that the text gets when it begins.
             Place::Start(kind, _) => {
                 let begun = self.begun.get(kind).copied().unwrap_or_default();
                 [Some(Track::Written(*kind, begun)), None]
             }
             Place::Delta(kind, id, _) | Place::End(kind, id) => {
+                // An id that is not open has no track: the text has ended, or its start was missed.
                 let at = self.open.get(&(*kind, (*id).clone())).copied();
                 [at.map(|at| Track::Written(*kind, at)), None]
             }

@@ -8,7 +8,7 @@ use super::NoValue;
 pub(super) fn ask(schema: &Value) -> String {
     format!(
         "\nEnd your answer with one JSON value that is valid against the JSON Schema below, in a fenced code block whose language is json. \
-         Write the value itself, not the schema, and nothing behind it.\n\n{}",
+         Write the value itself, not the schema, and nothing after it.\n\n{}",
         fenced(schema)
     )
 }

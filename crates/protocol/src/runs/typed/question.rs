@@ -101,6 +101,7 @@ impl<T: DeserializeOwned> TypedQuestion<T> {
 
     /// Returns the same run in the thread of the answer. Only the new turn is sent: the relay has stored the others.
     fn repair(&self, run: &RunRef, problem: &NoValue) -> StartRun {
+        // The sandbox and the thread are those of the first run: there is nothing to check, and nothing new to delete on failure.
         StartRun {
             messages: prompt::repair(&self.schema, problem).into(),
             sandbox_id: Some(run.sandbox_id.clone()),

@@ -82,6 +82,7 @@ pub(super) fn read<T: DeserializeOwned>(answer: &str, shape: Shape) -> Result<T,
     match parse(whole, shape) {
         Ok(value) => return Ok(value),
         Err(error) => {
+            // An answer in prose was not meant as JSON, so its syntax error says nothing.
             let is_json = error.is_data();
             problem.note(error, is_json);
         }

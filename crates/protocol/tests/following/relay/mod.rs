@@ -96,7 +96,7 @@ pub(crate) enum Fault {
     None,
     Cut(usize),
     /// After the first event of this type.
-    CutBehind(&'static str),
+    CutAfterEvent(&'static str),
     Ends(usize),
     FallsSilent(usize),
     CutAfter(Duration),
@@ -131,7 +131,7 @@ impl Relay {
         ])
     }
 
-    /// Creates a relay whose run says this.
+    /// Creates a relay whose run sends these chunks.
     pub(crate) fn says(lines: impl IntoIterator<Item = Vec<Line>>) -> Self {
         let mut run = Vec::new();
         let mut at = Duration::ZERO;
@@ -181,7 +181,7 @@ impl Relay {
         }
     }
 
-    /// Creates a relay whose first stream says this. Its thread streams until a change ends it.
+    /// Creates a relay whose first stream consists of these lines. Its thread streams until a change ends it.
     pub(crate) fn streams(lines: impl IntoIterator<Item = Vec<Line>>) -> Self {
         let mut relay = Self::says([]).then_streams(lines);
         relay.status = Some("streaming");
@@ -309,7 +309,7 @@ impl Relay {
     }
 
     /// Makes the response exceed the size limit.
-    pub(crate) fn has_too_much(self, of: &'static str) -> Self {
+    pub(crate) fn exceeds_limit(self, of: &'static str) -> Self {
         self.refusal(of, usize::MAX, Some(0), None, false)
     }
 

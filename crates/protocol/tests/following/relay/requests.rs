@@ -104,7 +104,7 @@ impl Relay {
             "look" => response(slot, 200, None, &self.thread()),
             "cancel" if other => panic!("another run is cancelled"),
             "cancel" if is_streaming && has_begun => {
-                self.is_cancelled();
+                self.cancel_now();
                 response(
                     slot,
                     200,

@@ -26,7 +26,7 @@ impl Relay {
     }
 
     /// Cancels the run now, unless it is over.
-    pub(crate) fn is_cancelled(&mut self) {
+    pub(crate) fn cancel_now(&mut self) {
         if self.end_at().is_some_and(|end| end <= self.now) {
             return;
         }
@@ -42,12 +42,13 @@ impl Relay {
         }
     }
 
-    pub(crate) fn is_deleted(&mut self) {
+    /// Deletes the sandbox.
+    pub(crate) fn delete_sandbox(&mut self) {
         self.is_deleted = true;
     }
 
-    /// Completes the run of this thread with this answer.
-    pub(crate) fn has_completed(&mut self, answer: Value) {
+    /// Completes the run, with this answer stored.
+    pub(crate) fn complete_with(&mut self, answer: Value) {
         self.status = Some("completed");
         self.messages = Some(json!([line::question("u1"), answer]));
     }

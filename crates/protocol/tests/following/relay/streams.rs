@@ -19,12 +19,12 @@ impl Relay {
     }
 
     /// Sends the end of the stream and leaves its body open.
-    pub(crate) fn says_done_and_stays_open(&mut self) {
+    pub(crate) fn send_done_only(&mut self) {
         self.stream.push_back((self.now, line::done()));
     }
 
-    /// Delivers the first stream to somebody else.
-    pub(crate) fn is_read_elsewhere(&mut self) {
+    /// Gives the first stream to another reader.
+    pub(crate) fn give_stream_away(&mut self) {
         self.stream.clear();
         self.has_open_stream = false;
     }
@@ -100,7 +100,7 @@ fn faulty(
     fault: Fault,
     opened: Duration,
 ) -> VecDeque<(Duration, Event)> {
-    let behind = |kind: &str| {
+    let after = |kind: &str| {
         let is_kind = |data: &String| data.contains(&format!("\"type\":\"{kind}\""));
         let mut total = 0;
         for (_, data) in &events {
@@ -114,7 +114,7 @@ fn faulty(
     let (mut left, mut end) = match fault {
         Fault::None | Fault::CutAfter(_) => (usize::MAX, None),
         Fault::Cut(bytes) => (bytes, Some(cut())),
-        Fault::CutBehind(kind) => (behind(kind), Some(cut())),
+        Fault::CutAfterEvent(kind) => (after(kind), Some(cut())),
         Fault::Ends(bytes) => (bytes, Some(Event::End)),
         Fault::FallsSilent(bytes) => (bytes, None),
         Fault::Says(bytes, data) => (bytes, Some(line::event(data))),

@@ -20,20 +20,20 @@ impl World {
     pub(super) fn send(&mut self, who: Who, ask: Ask) {
         let latency = self.rng.millis(0, 3);
         let is_lost = self.rng.percent(self.lossy) || self.is_out();
-        let is_unanswered = is_lost || self.rng.percent(self.lossy);
+        let has_no_reply = is_lost || self.rng.percent(self.lossy);
         if !is_lost {
             self.after(
                 latency,
-                Event::Store(who.clone(), ask.clone(), !is_unanswered),
+                Event::Store(who.clone(), ask.clone(), !has_no_reply),
             );
         }
-        if is_unanswered {
+        if has_no_reply {
             let reply = match ask {
                 Ask::Append(..) => Reply::Appended(Appended::Unavailable),
                 Ask::Last(_) => Reply::Last(Found::Unavailable),
                 Ask::Read(..) => Reply::Page(Found::Unavailable),
             };
-            self.after(TIMEOUT, Event::Answer(who, reply));
+            self.after(TIMEOUT, Event::Reply(who, reply));
         }
     }
 
@@ -100,7 +100,7 @@ impl World {
             let who = Who::Browser(waiting.instance, waiting.browser, waiting.connection);
             self.after(
                 Duration::from_micros(100),
-                Event::Answer(who, Reply::Page(page)),
+                Event::Reply(who, Reply::Page(page)),
             );
         }
     }

@@ -7,6 +7,7 @@ use twentyfirst_protocol::run_log::{
 };
 
 use super::{Ask, CHAT, Event, OWNER, Reply, Who, World};
+use crate::plant::Plant;
 use crate::store::Entries;
 
 impl World {
@@ -48,12 +49,16 @@ impl World {
             this.first = 0;
             this.is_degraded = false;
         }
-        let next = this.first + this.got.len() as u64;
+        let late = u64::from(self.plant == Some(Plant::LateReplay));
+        let next = this.first + this.got.len() as u64 + late;
         this.reader = Some(Reader::from(next));
         self.browse(browser);
     }
 
     fn take_over(&mut self, instance: usize, run: &str, after: Position) {
+        if self.plant == Some(Plant::NoSuccessor) {
+            return;
+        }
         // Entries that were recorded without the store are kept here for a while.
         let local = self.instances[instance].local.get(run);
         if local.is_some_and(|local| local.is_alone) {
@@ -64,7 +69,7 @@ impl World {
             return;
         }
         self.log(format!(
-            "instance {instance} takes over {run} behind {after}"
+            "instance {instance} takes over {run} after {after}"
         ));
         let recording = Recording::new(run.to_owned(), format!("i{instance}")).of_chat(OWNER, CHAT);
         let recorder = Recorder::take_over(recording, after, self.limits);
@@ -98,7 +103,7 @@ impl World {
                         if page.is_empty() {
                             this.is_asking = true;
                             let reply = Reply::Page(Found::Some(page));
-                            return self.after(wait, Event::Answer(who, reply));
+                            return self.after(wait, Event::Reply(who, reply));
                         }
                         watch.handle_page(Found::Some(page), now);
                         continue;
@@ -170,7 +175,7 @@ impl World {
         }
     }
 
-    pub(super) fn answer_browser(&mut self, instance: usize, browser: usize, reply: Reply) {
+    pub(super) fn reply_to_browser(&mut self, instance: usize, browser: usize, reply: Reply) {
         let this = &mut self.browsers[browser];
         if this.instance != instance || !this.is_asking || !self.instances[instance].is_alive {
             return;

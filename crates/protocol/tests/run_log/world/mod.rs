@@ -162,7 +162,7 @@ enum Event {
     Drain(usize),
     Evict,
     Store(Who, Ask, bool),
-    Answer(Who, Reply),
+    Reply(Who, Reply),
     Wake(usize, usize),
     WakeBrowser(usize),
     WaitOver(usize, usize, usize),
@@ -336,25 +336,25 @@ impl World {
             }
             // A read whose response is lost has no effect.
             Event::Store(_, Ask::Last(_) | Ask::Read(..), false) => {}
-            Event::Store(who, ask, is_answered) => {
+            Event::Store(who, ask, has_reply) => {
                 let reply = self.ask_store(who, ask);
-                if let (Some(reply), true) = (reply, *is_answered) {
+                if let (Some(reply), true) = (reply, *has_reply) {
                     let delay = self.rng.millis(0, 3);
-                    self.after(delay, Event::Answer(who.clone(), reply));
+                    self.after(delay, Event::Reply(who.clone(), reply));
                 }
             }
-            Event::Answer(Who::Recorder(instance, at), reply) => {
+            Event::Reply(Who::Recorder(instance, at), reply) => {
                 if self.is_paused(*instance, &event) || !self.instances[*instance].is_alive {
                     return;
                 }
-                self.answer_recorder(*instance, *at, reply.clone());
+                self.reply_to_recorder(*instance, *at, reply.clone());
             }
-            Event::Answer(Who::Browser(instance, browser, connection), reply) => {
+            Event::Reply(Who::Browser(instance, browser, connection), reply) => {
                 if self.is_paused(*instance, &event) {
                     return;
                 }
                 if self.browsers[*browser].connection == *connection {
-                    self.answer_browser(*instance, *browser, reply.clone());
+                    self.reply_to_browser(*instance, *browser, reply.clone());
                 }
             }
             Event::Wake(instance, at) => {
@@ -382,7 +382,7 @@ impl World {
                 let who = Who::Browser(*instance, *browser, *connection);
                 self.after(
                     Duration::ZERO,
-                    Event::Answer(who, Reply::Page(Found::Some(Vec::new()))),
+                    Event::Reply(who, Reply::Page(Found::Some(Vec::new()))),
                 );
             }
             Event::Leave(instance, run) => {

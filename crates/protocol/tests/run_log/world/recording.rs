@@ -54,10 +54,19 @@ impl World {
             if recording.over.is_some() || recording.is_asking {
                 return;
             }
-            feed(recording);
+            feed(recording, self.plant);
             recording.was_alone |= recording.recorder.is_alone();
             let run = recording.run.clone();
             let step = recording.recorder.poll(self.now);
+            let step = match (self.plant, step) {
+                (Some(Plant::NoFinish), RecorderStep::Append(log, append)) => {
+                    RecorderStep::Append(log, without_finish(append))
+                }
+                (Some(Plant::NoFinish), RecorderStep::Deliver(append)) => {
+                    RecorderStep::Deliver(without_finish(append))
+                }
+                (_, step) => step,
+            };
             match step {
                 RecorderStep::Last(log) => return self.ask(instance, at, Ask::Last(log)),
                 RecorderStep::Read(log, after) => {
@@ -101,7 +110,7 @@ impl World {
                 RecorderStep::Follow(_, after) => {
                     let after: Vec<Atom> = after.iter().flat_map(atoms).collect();
                     self.log(format!(
-                        "instance {instance} goes on with {run} behind {} atoms",
+                        "instance {instance} goes on with {run} after {} atoms",
                         after.len()
                     ));
                     self.instances[instance].recorders[at].source = Source::Waiting(after);
@@ -154,7 +163,7 @@ impl World {
         }
     }
 
-    pub(super) fn answer_recorder(&mut self, instance: usize, at: usize, reply: Reply) {
+    pub(super) fn reply_to_recorder(&mut self, instance: usize, at: usize, reply: Reply) {
         let now = self.now;
         let recording = &mut self.instances[instance].recorders[at];
         recording.is_asking = false;
@@ -232,11 +241,11 @@ impl World {
 }
 
 /// Passes chunks of the run to a recorder, as long as it accepts them.
-fn feed(recording: &mut Recorded) {
+fn feed(recording: &mut Recorded, plant: Option<Plant>) {
     let Source::Live(come, over) = &mut recording.source else {
         return;
     };
-    while recording.recorder.wants_chunks() {
+    while recording.recorder.wants_chunks() || plant == Some(Plant::FullRecorder) {
         let Some(chunk) = come.pop_front() else {
             break;
         };
@@ -258,4 +267,13 @@ fn overlook_place((_, entry): &mut (Position, Bytes)) {
     {
         *entry = Logged::new(logged.chunks, Entry::Beat).encode();
     }
+}
+
+/// Replaces the `finish` of a run that was lost at its start.
+fn without_finish(mut append: Append) -> Append {
+    let text = String::from_utf8_lossy(&append.entry);
+    if text.contains("is gone, try again") {
+        append.entry = text.replace("\"finish\"", "\"start-step\"").into();
+    }
+    append
 }

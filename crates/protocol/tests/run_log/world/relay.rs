@@ -9,6 +9,7 @@ use twentyfirst_protocol::{SandboxId, ThreadId};
 
 use super::{Event, Run, Source, World};
 use crate::answer::{answer, end_of, rest};
+use crate::plant::Plant;
 
 impl World {
     /// Creates the place of a run: that of the chat if the application knows it, that of the previous turn, or a new one.
@@ -29,7 +30,9 @@ impl World {
             self.log(format!("{run} carries {carried:?} along"));
         }
         self.carried.insert(run.clone(), carried);
-        let place = self.session.clone().or(place).unwrap_or_else(|| {
+        let known = self.session.clone().or(place);
+        let known = known.filter(|_| self.plant != Some(Plant::NewSandbox));
+        let place = known.unwrap_or_else(|| {
             self.sandboxes += 1;
             run_ref(&run, self.sandboxes)
         });

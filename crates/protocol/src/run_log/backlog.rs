@@ -8,19 +8,21 @@ pub(super) const LONGEST: u64 = 64;
 /// The number of retries if the store does not respond.
 const AGAIN: u32 = 3;
 
-/// A look back over the turns of a chat, latest first.
+/// The turns of a chat, examined one by one, latest first.
 ///
-/// Each turn waits until all before it are over. So once a turn was started, [all before it are over](Seen::ends_line). A turn
-/// that was stopped while it waited says nothing about those before it.
+/// Each turn waits until all before it are over. So a turn that was started [proves](Seen::proves_earlier_over) that all before it
+/// are over. A turn that was stopped while it waited says nothing about those before it.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Backlog {
     chat: LogId,
     /// The turns to examine are above this position and below `below`.
     above: Position,
     below: Position,
-    /// The turns that were read from the chat, and whether these are all.
+    /// The turns that were read from the chat and not examined yet, latest last.
     turns: Vec<(Position, Turn)>,
+    /// Whether these are all.
     is_read: bool,
+    /// The number of retries for the present query.
     again: u32,
 }
 
@@ -33,10 +35,12 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Returns whether this turn proves that all before it are over.
-    pub(super) fn ends_line(&self) -> bool {
+    pub(super) fn proves_earlier_over(&self) -> bool {
         match &self.state {
             State::Open => false,
+            // A turn that waited was started only if it has a place.
             State::Ended(ended) => !self.turn.waits || ended.run.is_some(),
+            // Without its log it is unknown whether a turn that waited was ever started.
             State::Gone => !self.turn.waits,
         }
     }
@@ -62,7 +66,7 @@ pub(super) enum Looked {
     Failed(Option<EntryError>),
 }
 
-impl Line {
+impl Backlog {
     /// Begins to examine the turns of a chat below this position. Returns the first step.
     pub(super) fn below(chat: LogId, below: Position) -> (Self, RecorderStep) {
         let above = Position::new(below.epoch.saturating_sub(LONGEST + 1), 0);
@@ -112,6 +116,7 @@ impl Line {
         self.again = AGAIN;
         let is_last = entries.is_empty();
         for (at, entry) in entries {
+            // Turns that were taken later than ours do not come before it.
             if at >= self.below {
                 self.is_read = true;
                 break;

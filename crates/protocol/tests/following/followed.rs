@@ -13,21 +13,21 @@ use twentyfirst_protocol::ui::{Chunk, UiMessage};
 
 use crate::relay::Relay;
 
-/// A run that is followed at its relay.
+/// A flow that follows a run at its relay.
 pub(crate) struct Reader {
     pub(crate) relay: Relay,
     flow: FollowFlow,
-    told: Vec<(Duration, RunEvent)>,
-    /// The failure that was delivered elsewhere before.
+    events: Vec<(Duration, RunEvent)>,
+    /// The failure among the chunks that were delivered elsewhere.
     failure: Option<String>,
     /// The message at the time it was called whole.
     whole: Option<UiMessage>,
 }
 
-/// The events of a run, and its end.
-pub(crate) struct Told {
+/// A run that was followed to its end: its events and its outcome.
+pub(crate) struct Followed {
     pub(crate) relay: Relay,
-    pub(crate) moments: Vec<(Duration, RunEvent)>,
+    pub(crate) events: Vec<(Duration, RunEvent)>,
     pub(crate) outcome: Outcome,
     pub(crate) message: UiMessage,
     pub(crate) transition: &'static str,
@@ -49,13 +49,13 @@ impl Relay {
     }
 
     /// Reads the run from its beginning to its end.
-    pub(crate) fn read(self, follow: FollowPolicy) -> Told {
+    pub(crate) fn read(self, follow: FollowPolicy) -> Followed {
         self.reader(follow).read()
     }
 
     /// Follows a run that was started elsewhere, after these chunks of it.
-    pub(crate) fn join_behind(self, chunks: Vec<Chunk<'static>>, follow: FollowPolicy) -> Told {
-        let failure = chunks.iter().find_map(failure);
+    pub(crate) fn join_after(self, chunks: Vec<Chunk<'static>>, follow: FollowPolicy) -> Followed {
+        let failure = chunks.iter().find_map(failure_of);
         let run = FollowRun::new(self.run_ref()).after(chunks);
         let flow = run.join(&self.following(follow), 7).unwrap();
         let reader = Reader::new(self, flow);
@@ -63,15 +63,15 @@ impl Relay {
     }
 
     /// Follows a run that was started elsewhere and is read there.
-    pub(crate) fn join(mut self, follow: FollowPolicy) -> Told {
+    pub(crate) fn join(mut self, follow: FollowPolicy) -> Followed {
         // The first stream belongs to the other reader.
         self.open_first();
-        self.is_read_elsewhere();
-        self.join_behind(Vec::new(), follow)
+        self.give_stream_away();
+        self.join_after(Vec::new(), follow)
     }
 }
 
-fn failure(chunk: &Chunk<'_>) -> Option<String> {
+fn failure_of(chunk: &Chunk<'_>) -> Option<String> {
     match chunk {
         Chunk::Error(error) => Some(error.error_text.to_string_lossy().into_owned()),
         _ => None,
@@ -83,7 +83,7 @@ impl Reader {
         Self {
             relay,
             flow,
-            told: Vec::new(),
+            events: Vec::new(),
             failure: None,
             whole: None,
         }
@@ -92,8 +92,8 @@ impl Reader {
     /// Takes the next event, or the outcome at the end.
     fn next(&mut self) -> Option<Outcome> {
         let ended = match next(&mut self.flow, &mut self.relay) {
-            Ok(moment) => {
-                self.told.push((self.relay.now, moment));
+            Ok(event) => {
+                self.events.push((self.relay.now, event));
                 None
             }
             Err(outcome) => Some(outcome),
@@ -102,7 +102,7 @@ impl Reader {
         if self.flow.has_message() {
             let message = self.flow.message();
             match &self.whole {
-                Some(whole) => assert_eq!(message, whole, "it was whole, and changes"),
+                Some(whole) => assert_eq!(message, whole, "a whole message has changed"),
                 None => self.whole = Some(message.clone()),
             }
         }
@@ -112,7 +112,7 @@ impl Reader {
     /// Reads until this time.
     pub(crate) fn read_until(&mut self, at: Duration) {
         while self.relay.now < at {
-            assert!(self.next().is_none(), "it goes on");
+            assert!(self.next().is_none(), "the run ended too early");
         }
     }
 
@@ -121,32 +121,32 @@ impl Reader {
     }
 
     /// Reads to the end.
-    pub(crate) fn read(mut self) -> Told {
+    pub(crate) fn read(mut self) -> Followed {
         let outcome = loop {
-            assert!(self.told.len() < 10_000, "it has no end");
+            assert!(self.events.len() < 10_000, "the run does not end");
             if let Some(outcome) = self.next() {
                 break outcome;
             }
         };
-        assert!(!self.relay.has_open_stream, "it is over, and is read on");
-        let told = self.told.iter().find_map(|(_, moment)| match moment {
-            RunEvent::Chunk(chunk) => failure(chunk),
+        assert!(!self.relay.has_open_stream, "a stream was left open");
+        let failure = self.events.iter().find_map(|(_, event)| match event {
+            RunEvent::Chunk(chunk) => failure_of(chunk),
             _ => None,
         });
-        let told = self.failure.or(told);
-        assert_eq!(self.flow.failure(), told.as_deref());
-        Told {
+        let failure = self.failure.or(failure);
+        assert_eq!(self.flow.failure(), failure.as_deref());
+        Followed {
             message: self.flow.message().clone(),
             transition: self.flow.transition(),
             too_large: self.flow.too_large().is_some(),
             relay: self.relay,
-            moments: self.told,
+            events: self.events,
             outcome,
         }
     }
 }
 
-impl Told {
+impl Followed {
     /// Returns the deltas of all texts, concatenated.
     pub(crate) fn text(&self) -> String {
         self.pieces().concat()
@@ -155,8 +155,8 @@ impl Told {
     /// Returns the text between the gaps.
     pub(crate) fn pieces(&self) -> Vec<String> {
         let mut pieces = vec![String::new()];
-        for (_, moment) in &self.moments {
-            match moment {
+        for (_, event) in &self.events {
+            match event {
                 RunEvent::Chunk(Chunk::TextDelta(delta)) => {
                     let piece = pieces.last_mut().unwrap();
                     piece.push_str(&delta.delta.to_string_lossy());
@@ -170,7 +170,7 @@ impl Told {
 
     /// Returns the ids of its texts: a text that was continued has one.
     pub(crate) fn text_ids(&self) -> Vec<String> {
-        let deltas = self.moments.iter().filter_map(|(_, moment)| match moment {
+        let deltas = self.events.iter().filter_map(|(_, event)| match event {
             RunEvent::Chunk(Chunk::TextDelta(delta)) => {
                 Some(delta.id.to_string_lossy().into_owned())
             }
@@ -183,7 +183,7 @@ impl Told {
 
     /// Returns the types of the chunks.
     pub(crate) fn kinds(&self) -> Vec<String> {
-        let kinds = self.moments.iter().filter_map(|(_, moment)| match moment {
+        let kinds = self.events.iter().filter_map(|(_, event)| match event {
             RunEvent::Chunk(chunk) => Some(chunk.kind().into_string_lossy()),
             _ => None,
         });
@@ -192,7 +192,7 @@ impl Told {
 
     /// Returns the chunks, as JSON.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = Value> {
-        self.moments.iter().filter_map(|(_, moment)| match moment {
+        self.events.iter().filter_map(|(_, event)| match event {
             RunEvent::Chunk(chunk) => Some(serde_json::from_str(&chunk.encode()).unwrap()),
             _ => None,
         })
@@ -200,15 +200,15 @@ impl Told {
 
     /// Returns the kinds of events without the queries; equal kinds in a row are listed once.
     pub(crate) fn outline(&self) -> String {
-        let moments = self.moments.iter().map(|(_, moment)| name(moment));
-        let mut moments: Vec<&str> = moments.filter(|name| *name != "asked").collect();
-        moments.dedup();
-        moments.join(", ")
+        let events = self.events.iter().map(|(_, event)| name(event));
+        let mut events: Vec<&str> = events.filter(|name| *name != "asked").collect();
+        events.dedup();
+        events.join(", ")
     }
 
     pub(crate) fn asked(&self, status: &ThreadStatus) -> usize {
-        let asked = |moment: &&(Duration, RunEvent)| matches!(&moment.1, RunEvent::Asked(asked) if asked == status);
-        self.moments.iter().filter(asked).count()
+        let asked = |event: &&(Duration, RunEvent)| matches!(&event.1, RunEvent::Asked(asked) if asked == status);
+        self.events.iter().filter(asked).count()
     }
 
     /// Checks that everything delivered belongs to the story, in order and without repetition, and that gaps mark what is
@@ -272,8 +272,8 @@ impl Told {
     }
 }
 
-fn name(moment: &RunEvent) -> &'static str {
-    match moment {
+fn name(event: &RunEvent) -> &'static str {
+    match event {
         RunEvent::Chunk(Chunk::Start(_)) => "start",
         RunEvent::Chunk(Chunk::Finish(_)) => "finish",
         RunEvent::Chunk(Chunk::Error(_)) => "error",
