@@ -1,11 +1,12 @@
 //! HTTP transports for the 21st Agents client, each a tower service: hyper and rustls, or one of your own.
 //!
-//! It sends requests and returns responses without interpreting them. Which request to send, whether to
-//! retry it and how long to wait is decided by the client, which needs one fact about every
-//! failure: [whether the request may have been sent](Error::maybe_sent).
+//! A transport sends requests and returns responses without interpreting them. The client decides which request to send, whether
+//! to retry it and how long to wait. For this it needs one fact about every failure:
+//! [whether the request may have been sent](Error::maybe_sent).
 //!
 //! ```text
-//!                    what a client holds
+//!                          client
+//!                            │ holds
 //!                     SharedTransport ───────── any Transport, its type erased once
 //!                            │
 //!                       WithTracing ─────────── a span for each exchange (feature `tracing`)
@@ -18,12 +19,14 @@
 //!         ┌──────────────────┼──────────────────┬──────────────────┐
 //!   HttpTransport         from_fn        your own service   cassette::Player
 //!   hyper, rustls,     a closure, for     Service<Request    plays what was
-//!   kept connections   tests and glue         <Body>>           recorded
+//!   reused connections tests and glue         <Body>>           recorded
 //!         │
-//!      Runtime ──────────────────────────────── time and tasks; TokioRuntime unless replaced
+//!      Runtime ──────────────────────────────── timers and tasks; TokioRuntime unless replaced
 //! ```
 //!
-//! Every [`tower_service::Service`] of the right shape is a [`Transport`]. A closure is one, too:
+//! With their features, `ReqwestTransport` and `UreqTransport` can take the place of `HttpTransport`.
+//!
+//! Every [`tower_service::Service`] of the right shape is a [`Transport`]. [`from_fn`] makes one from a closure:
 //!
 //! ```
 //! use http::{Request, Response, StatusCode};
@@ -50,7 +53,7 @@
 //! # }
 //! ```
 //!
-//! And tower's layers go around any of them:
+//! Layers of tower can wrap any of them:
 //!
 //! ```
 //! use http::{HeaderValue, Request};
@@ -82,9 +85,9 @@
 //! - `cassette`: the module `cassette`, which records exchanges and plays them.
 //!
 //! # What it does not do
-//! Redirects are never followed (see `ReqwestTransport` for the setting that its client needs), nothing is retried once a byte of it may
-//! have been sent, and there are no cookies and no decompression. Printed and logged text never shows a header, a body, a query, a key
-//! or a password.
+//! Redirects are never followed (see `ReqwestTransport` for the setting that its client needs). A request is not retried once a byte of
+//! it may have been sent. There are no cookies and no decompression. Printed and logged text never shows a header, a body, a query, a
+//! key or a password. There is one exception: the errors of `cassette::Player` show excerpts of paths and bodies, which you can mask.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

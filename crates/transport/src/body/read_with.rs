@@ -14,8 +14,8 @@ use crate::error::Error;
 impl Body {
     /// Reads the body with a function for readers of the standard library, such as a parser or a writer to disk.
     ///
-    /// The function runs on its own thread. Its `read` blocks until data arrives; one or two pieces, as received from the network,
-    /// are buffered. If the body breaks off, `read` fails, and this method returns the body's error, whatever the function returned.
+    /// The function runs on its own thread. Its `read` blocks until data arrives. One or two pieces are buffered, as received from the
+    /// network. If the body breaks off, `read` fails, and this method returns the body's error, whatever the function returned.
     /// Data that the function leaves unread is dropped.
     ///
     /// ```
@@ -31,7 +31,9 @@ impl Body {
     /// ```
     ///
     /// # Errors
-    /// The error of the body; an error that wraps an [`io::Error`] if no thread can be started; an error if the function panics.
+    /// - The error of the body.
+    /// - An error that wraps an [`io::Error`] if no thread can be started.
+    /// - An error if the function panics.
     ///
     /// # Cancel safety
     /// Dropping the future closes the body at once. The function's next `read` then fails with
@@ -49,7 +51,7 @@ impl Body {
         }
     }
 
-    /// Implements [`read_with`](Self::read_with) on a thread with this name.
+    /// Runs [`read_with`](Self::read_with) on a thread with this name.
     pub(crate) async fn feed<F, T>(mut self, thread: &str, read: F) -> ReadOutcome<T>
     where
         F: FnOnce(&mut dyn Read) -> T + Send + 'static,

@@ -133,6 +133,7 @@ impl<R: AsyncRead> http_body::Body for AsyncReader<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
+        // `split_to` gave the last piece away. This uses its memory again once the reader has dropped it.
         this.buffer.resize(PIECE, 0);
         Poll::Ready(
             match ready!(this.reader.as_mut().poll_read(cx, &mut this.buffer)) {
@@ -151,7 +152,7 @@ type WriteFunction = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 /// A message from the writing thread to its body.
 enum Message {
     Data(Bytes),
-    /// The end. Without it, a thread that panicked would look like one that is done.
+    /// The end, as a message of its own: a thread that panicked also closes the channel, and must not look like one that is done.
     End(io::Result<()>),
 }
 

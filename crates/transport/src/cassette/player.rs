@@ -110,6 +110,7 @@ impl Player {
             .exchanges
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // The first match in recorded order: identical requests get their responses in this order.
         for exchange in exchanges.iter_mut() {
             if asked.is(&exchange.request)
                 && let Some(play) = exchange.play.take()
@@ -265,6 +266,7 @@ impl Requested {
             && is_like(recorded.path.as_bytes(), self.path.as_bytes())
             && match &recorded.body {
                 Written::Bytes(bytes) => is_like(bytes, &self.body),
+                // The content was too long to record, so nothing can be compared.
                 Written::Length(_) => true,
             }
     }
@@ -325,7 +327,7 @@ impl Requested {
     }
 }
 
-/// Returns whether a text matches a recorded one, in which `***` matches anything. The mask may include the quotes around it, because
+/// Returns whether a text matches a recorded one, in which `***` matches anything. Quotes around `***` may be part of the mask, because
 /// a number may have been masked.
 fn is_like(recorded: &[u8], asked: &[u8]) -> bool {
     const MASK: &[u8] = b"***";
@@ -341,6 +343,7 @@ fn is_like(recorded: &[u8], asked: &[u8]) -> bool {
         let (before, behind) = (&recorded[..at], &recorded[at + stars..]);
         let quoted = before.strip_suffix(b"\"").zip(behind.strip_prefix(b"\""));
         let (before, behind) = quoted.unwrap_or((before, behind));
+        // The text before the first mask is a prefix, each later one may be anywhere behind the last, and the rest is a suffix.
         rest = rest.and_then(|rest| match is_first {
             true => rest.strip_prefix(before),
             false => memmem::find(rest, before).map(|at| &rest[at + before.len()..]),

@@ -30,7 +30,7 @@ use crate::timeouts::Handover;
 ///
 /// # Layers of tower
 /// An [`Error`] survives layers that box it. A request that waits for a concurrency limit was not sent, and [`WithTimeouts`](crate::WithTimeouts)
-/// around the layers reports that; tower releases the permit with the head of the response, so streams hold none. `Elapsed`, the error of
+/// around the layers reports that. tower releases the permit when the head of the response arrives, so an open stream holds none. `Elapsed`, the error of
 /// tower's timeout, counts as "maybe sent" and [not as a timeout](Error::is_timeout), because this crate does not know its type: map it to
 /// [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut), or set [`StageTimeouts`](crate::StageTimeouts) instead.
 pub trait Transport: Send + Sync + 'static {
