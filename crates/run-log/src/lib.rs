@@ -1,7 +1,7 @@
 //! Stores for the run log of 21st Agents. A run log keeps the answers of agents, so that any server can replay them.
 //!
-//! [`twentyfirst_protocol::run_log`] defines the content of a log and the rules for its writers. A store does not know these rules: it
-//! appends bytes at a position if the log has nothing above it, and reads them.
+//! [`twentyfirst_protocol::run_log`] defines the content of a log and the rules for its writers. A store does not know these rules. It
+//! appends bytes at a position above all others in the log, and reads them.
 //!
 //! ```text
 //!   instance 1 ── append 1-0, 1-1, 1-2 … ──►┌─────────────┐──► read after 1-2, wait ── instance 2 ──► a browser
@@ -35,7 +35,7 @@
 //! store.append(&run, claim, "mine".into(), keep.or_create()).await?;
 //! store.append(&run, claim.next(), "Hello".into(), keep).await?;
 //!
-//! // A claim of the next epoch ends the first one: its writer is fenced.
+//! // A claim of the next epoch fences the writer of the first one.
 //! store.append(&run, claim.next_claim(), "mine now".into(), keep).await?;
 //! let late = store.append(&run, claim.next().next(), ", world".into(), keep).await;
 //! assert!(matches!(late, Err(AppendError::Fenced)));

@@ -16,7 +16,7 @@
 //! more at a time when every later append is announced. As long as a log has no subscription, its readers poll every 50 ms: while
 //! subscribing, while the connection is lost, if the user may not subscribe, and in a cluster.
 //!
-//! Not `XREAD BLOCK`: it takes one connection per log. With all logs in one command, it has to send their names again after every entry.
+//! `XREAD BLOCK` is not used: it takes one connection per log, or one command with the names of all logs, sent again after every entry.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -103,6 +103,7 @@ impl Waits {
         let mut state = self.lock();
         let flights = match state.logs.get_mut(key) {
             Some(log) => {
+                // Messages of several instances may overtake each other.
                 if log.announced.is_none_or(|(latest, _)| latest <= at) {
                     log.announced = Some((at, Instant::now()));
                 }
@@ -162,6 +163,7 @@ impl Waits {
     pub(super) fn disconnected(&self) {
         let mut state = self.lock();
         let State { logs, new, .. } = &mut *state;
+        // The subscriptions ended with the connection, so there is nothing to leave for a log without readers.
         logs.retain(|_, log| log.has_readers());
         let mut flights = Vec::new();
         for log in logs.values_mut() {
@@ -269,6 +271,7 @@ impl Flight {
             announced: None,
         });
         waited.used = Instant::now();
+        // Not one that is done: its result is old, and may be an error.
         let same = |it: &Arc<Self>| it.after == after && !it.is_done();
         // These live until after `drop(state)`: dropping the last handle of a flight takes the lock.
         let under_way = waited.flights();
@@ -351,6 +354,7 @@ impl Stage {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        // The last reader has left, so nobody needs the looks any more.
         self.task.abort();
         let mut state = self.shared.waits.lock();
         if let Some(log) = state.logs.get_mut(&self.key) {
@@ -388,6 +392,7 @@ impl Shared {
                 true => LOOK_AT_SUBSCRIBED,
                 false => LOOK_AT_UNSUBSCRIBED,
             };
+            // `notify_one` leaves a permit, so a message between the look and this wait is not missed.
             let _ = timeout_at(Instant::now() + pause, woken.notified()).await;
         }
     }
