@@ -20,10 +20,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use redis::RedisError;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -327,19 +329,20 @@ impl Flight {
         let mut stage = self.stage.clone();
         let done = stage.wait_for(|it| matches!(it, Stage::Done(_)));
         if let Ok(done) = timeout_at(deadline, done).await {
-            return Some(done.map_or_else(|_| Err(self.ended()), |it| it.result()));
+            return Some(done.map_or_else(|_| Err(Self::ended()), |it| it.result()));
         }
         let looked = stage.wait_for(|it| !matches!(it, Stage::Looking)).await;
         match looked.as_deref() {
             Ok(Stage::Done(result)) => Some(result.clone()),
             Ok(_) => None,
-            Err(_) => Some(Err(self.ended())),
+            Err(_) => Some(Err(Self::ended())),
         }
     }
 
     /// Returns the failure of a flight whose task was dropped with its runtime.
-    fn ended(&self) -> Failure {
-        self.shared.reads.no_response().into()
+    fn ended() -> Failure {
+        let text = "the read shared the look of another one, whose tokio runtime has shut down: read again";
+        RedisError::from(io::Error::other(text)).into()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reads that wait: their connections, their delays, and lost messages.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
@@ -261,6 +262,41 @@ fn a_listener_that_ended_with_its_runtime_is_replaced_on_the_next() {
         until_subscribed(&server, ids, 1).await;
         assert!(late(&writer, &id, waits).await < WOKEN);
     });
+}
+
+#[test]
+fn a_read_whose_flight_ended_with_another_runtime_says_so() {
+    let server = server_or_return!();
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let (first, second) = (runtime(), runtime());
+    let id = LogId::run("r");
+    let readers = second.block_on(async {
+        let readers = connect(&server).await;
+        create(&readers, &id, (1, 0), "a").await.unwrap();
+        readers
+    });
+    // The first reader starts the flight on its own runtime. The second one joins it.
+    let _starter = first.block_on(async {
+        let starter = wait(&readers, &id);
+        until_subscribed(&server, std::slice::from_ref(&id), 1).await;
+        starter
+    });
+    let mut joined = Box::pin(read(&readers, &id, (1, 0), PATIENCE));
+    second.block_on(async {
+        let polled = std::future::poll_fn(|cx| Poll::Ready(joined.as_mut().poll(cx).is_pending()));
+        assert!(polled.await);
+    });
+    drop(first);
+
+    let error = second.block_on(joined).unwrap_err();
+    let ReadError::Unavailable(cause) = error else {
+        panic!("{error:?}");
+    };
+    let expected = "whose tokio runtime has shut down: read again";
+    assert!(cause.to_string().contains(expected), "{cause}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
