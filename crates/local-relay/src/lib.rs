@@ -61,11 +61,11 @@
 //! # Differences from the relay
 //! - There is no billing, no provider and no model. The provider of a sandbox is `local`, and a sandbox does not contain the relay's own
 //!   files (`.env` and others).
-//! - The reader that started a run stores it, even after it has left. At the relay, a joined reader can be faster, and then only the end
-//!   is stored: see [`Fault::joined_reader_stores`].
+//! - A run is stored whole, even if the reader that started it has left. At the relay, a joined reader can be faster, and then only the
+//!   end is stored: see [`Fault::joined_reader_stores`].
 //! - Nothing goes wrong without a [`Fault`].
 //! - An agent waits for a reader that is more than 8 MiB behind.
-//! - The values of credentials are dropped at once. Vaults can be managed, and runs check that they exist but do not use them.
+//! - The values of credentials are dropped at once. Vaults can be managed. Runs check that their vaults exist, and do not use them.
 //! - Only web pages of this machine have access: see [`LocalRelayBuilder::allow_origin`].
 //! - Delays are short: see [`LocalRelayBuilder::done_delay`], [`LocalRelayBuilder::hold_back`] and [`Agent::start_up`].
 

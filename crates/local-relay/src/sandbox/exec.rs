@@ -183,6 +183,7 @@ impl Shell {
             let read = async {
                 tokio::join!(keep(out, &mut stdout), keep(err, &mut stderr));
             };
+            // Read and wait at the same time: a command with much output would block on a full pipe.
             tokio::pin!(read);
             timeout(command.timeout, async {
                 tokio::select! {
@@ -283,6 +284,7 @@ impl Shell {
         if let Confinement::Unconfined = self.confinement {
             variables.insert("TMPDIR".to_owned(), self.dir.join("tmp").into());
         }
+        // Later ones replace earlier ones: those of the command win.
         for (name, value) in valid(&self.envs).chain(valid(&command.envs)) {
             variables.insert(name.clone(), value.into());
         }
@@ -294,6 +296,7 @@ impl Shell {
         if let State::Closed = *state {
             return Err(io::Error::other("the sandbox was deleted").into());
         }
+        // If the first process has ended, so have its namespaces, and this command gets new ones.
         if let State::Held(holder) = &mut *state
             && holder.is_alive()
         {

@@ -278,6 +278,7 @@ impl Files {
         let mut links = 0;
         while let Some(segment) = rest.pop_front() {
             if segment == ".." {
+                // Safe, because `place` contains no link: they are resolved as they come. At the root, nothing is popped.
                 place.pop();
                 continue;
             }
@@ -293,6 +294,7 @@ impl Files {
                 continue;
             }
             links += 1;
+            // Links may form a circle.
             if links > MAX_LINKS {
                 return Err(failed(
                     path,
