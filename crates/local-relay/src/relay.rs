@@ -377,6 +377,7 @@ impl Relay {
     /// Has the effects of a restart of the relay's process on connections and runs.
     pub(crate) fn restart(&self) {
         self.restarts.notify_waiters();
+        // A copy: the list must not stay locked while each record is.
         let records: Vec<_> = self.records().clone();
         for record in records {
             record.change(|state| {

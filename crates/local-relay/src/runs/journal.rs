@@ -216,6 +216,7 @@ impl Journal {
         let timed = async {
             for time in times {
                 sleep_until(time).await;
+                // The fault may be spent or cleared by now, and then it does not strike.
                 if self.is_dead().await {
                     return;
                 }

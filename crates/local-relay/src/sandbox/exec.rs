@@ -166,6 +166,7 @@ impl Shell {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A group of its own, so that a timeout can kill its children as well.
             .process_group(0);
         let mut child = process.spawn().map_err(|error| match error.kind() {
             io::ErrorKind::ArgumentListTooLong => ExecError::TooLong,
@@ -232,6 +233,7 @@ impl Shell {
                 process
                     .args(["-c", "--", &command.text])
                     .current_dir(self.on_host(&command.cwd))
+                    // The environment of the relay's process may hold secrets.
                     .env_clear()
                     .envs(self.variables(command));
                 Ok(process)

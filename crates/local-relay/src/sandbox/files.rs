@@ -337,6 +337,7 @@ impl Files {
         let Some(owner) = self.owner else {
             return self.dir.create_dir_all(or_dot(place));
         };
+        // One by one, because each new directory has to be given to the owner.
         let mut made = PathBuf::new();
         for segment in place {
             made.push(segment);

@@ -303,6 +303,7 @@ impl Requested {
             .iter()
             .filter(|recorded| recorded.method == self.head.method)
             .filter_map(|recorded| match &recorded.body {
+                // The masked body, because the error shows an excerpt.
                 Written::Bytes(bytes) => Some((common_prefix(&shown.body, bytes), bytes)),
                 Written::Length(_) => None,
             })

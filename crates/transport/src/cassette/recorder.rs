@@ -141,6 +141,7 @@ impl Held {
     fn add(&mut self, data: &Bytes) {
         self.length = self.length.saturating_add(data.len());
         if self.is_too_long() {
+            // Nothing of it is written, so free it now.
             self.bytes = Vec::new();
         } else {
             self.bytes.push(data.clone());
@@ -176,6 +177,7 @@ impl Session {
     }
 
     fn piece(&mut self, data: &Bytes) {
+        // The list of pieces would grow with every later piece.
         if self.response_body.is_too_long() {
             return;
         }

@@ -19,7 +19,8 @@ pub(super) type Client = legacy::Client<Connector, Body>;
 /// Each client holds one HTTP/2 connection to a server. A server limits the streams of a connection, and further requests wait until
 /// a stream ends, which takes minutes for event streams. So requests beyond a limit go to another client.
 ///
-/// The list never shrinks: it has as many clients as the most concurrent requests needed, and the connections of idle clients close after the idle timeout.
+/// The list never shrinks: it has as many clients as the most concurrent requests needed. The connections of idle clients close after
+/// the idle timeout.
 pub(super) struct Clients {
     make: Box<dyn Fn() -> Client + Send + Sync>,
     /// The maximum number of requests of each client.

@@ -158,6 +158,7 @@ async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<
         false => agent.run(request),
     });
     match fed.await {
+        // The lane goes on with the body: only when that has been read is the connection free.
         ReadOutcome::Done(Ok(response)) => Ok(response.map(|body| arriving(body, lane))),
         ReadOutcome::Done(Err(error)) => {
             let limit = connect_timeout.or_else(|| lane.agent().config().timeouts().connect);
