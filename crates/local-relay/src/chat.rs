@@ -114,6 +114,7 @@ pub(crate) async fn cancel(call: Call) -> Result<RelayResponse, Refusal> {
         // During the start-up there is no stream: the relay then says `idle`, and the run goes on.
         let stream = newest.stream.take()?;
         let now = Timestamp::from(SystemTime::now());
+        // From now on the run cannot store its turn: it does so only while its thread is `streaming`.
         newest.thread.status = ThreadStatus::Cancelled;
         newest.thread.error = Some("cancelled: cancelled by user".to_owned());
         newest.thread.updated_at = Some(now.clone());

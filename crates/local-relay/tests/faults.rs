@@ -749,12 +749,12 @@ async fn concurrent_requests_do_not_change_the_number_of_strikes() {
     scene.relay.inject(refusals.clone());
     scene.relay.inject(cuts.clone());
     let threads = format!("/v1/sandboxes/{}/threads", scene.sandbox);
-    let asked = (0..40).map(|_| {
+    let statuses = (0..40).map(|_| {
         let (client, threads) = (scene.client.clone(), threads.clone());
         async move { client.get(&threads).await.status }
     });
-    let asked: JoinSet<_> = asked.collect();
-    let statuses = asked.join_all().await;
+    let statuses: JoinSet<_> = statuses.collect();
+    let statuses = statuses.join_all().await;
     let refused = statuses.iter().filter(|status| **status == 500).count();
     assert_eq!((refused, refusals.struck()), (7, 7));
 

@@ -46,6 +46,7 @@ impl Faults {
 
     pub(crate) fn clear(&self) {
         for active in self.lock().drain(..) {
+            // Bodies and runs under way hold clones, which must not strike any more.
             active.cleared.store(true, Ordering::SeqCst);
         }
     }

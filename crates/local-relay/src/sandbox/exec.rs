@@ -203,6 +203,7 @@ impl Shell {
                 if is_entered {
                     group.disarm();
                 }
+                // A signal that ends the shell leaves no code.
                 let code = status?.code().unwrap_or(-1);
                 Ok(ExecOutput::new(
                     code,

@@ -421,7 +421,7 @@ mod tests {
         #[test]
         fn no_path_and_no_link_leads_out(
             links in prop::collection::vec((path(), path()), 0..6),
-            asked in path(),
+            one in path(),
             other in path(),
         ) {
             let dir = tempfile::tempdir().unwrap();
@@ -440,17 +440,17 @@ mod tests {
                 }
             }
 
-            let (asked, other) = (real(&asked), real(&other));
-            if let Ok(content) = files.read(&asked) {
+            let (one, other) = (real(&one), real(&other));
+            if let Ok(content) = files.read(&one) {
                 prop_assert_ne!(content, SECRET);
             }
-            for entry in files.list(&asked, 3).unwrap_or_default() {
+            for entry in files.list(&one, 3).unwrap_or_default() {
                 let is_file = entry.file_type == Some(EntryType::File);
                 prop_assert!(!is_file || entry.size != Some(SECRET.len() as u64));
             }
-            files.write(&asked, b"written").ok();
+            files.write(&one, b"written").ok();
             files.make_dir(&other).ok();
-            files.rename(&asked, &other).ok();
+            files.rename(&one, &other).ok();
             files.remove(&other).ok();
             let left: Vec<_> = std::fs::read_dir(&host)
                 .unwrap()

@@ -72,6 +72,7 @@ impl Body {
     /// If the file's metadata or position cannot be read.
     pub fn from_file(mut file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
+        // A pipe or a device has no length that could be announced.
         if !metadata.is_file() {
             return Ok(Self::from_reader(file));
         }

@@ -258,6 +258,7 @@ impl Drop for Session {
 
 impl Cassette {
     fn write(&mut self, lines: io::Result<String>) {
+        // The failed write may have ended within a line, so no later line could be read.
         if self.error.is_some() {
             return;
         }

@@ -117,6 +117,7 @@ fn boundary(line: &str) -> Boundary<'_> {
     let inner = line
         .strip_prefix("-----")
         .and_then(|line| line.strip_suffix("-----"))
+        // Two boundaries in one line are malformed.
         .filter(|inner| !inner.contains("--"));
     match inner.and_then(|inner| inner.split_once(' ')) {
         Some(("BEGIN", label)) => return Boundary::Begin(label.trim()),
