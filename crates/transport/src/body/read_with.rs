@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::io::{self, Read};
 use std::pin::Pin;
+use std::task::Poll;
 use std::thread;
 
 use bytes::{Buf as _, Bytes};
@@ -58,7 +59,7 @@ impl Body {
         T: Send + 'static,
     {
         let (mut pieces, receiver) = mpsc::channel(PIECES - 1);
-        let (done, result) = oneshot::channel();
+        let (done, mut result) = oneshot::channel();
         let mut reader = Reader {
             pieces: receiver,
             piece: Bytes::new(),
@@ -68,22 +69,37 @@ impl Body {
         if let Err(error) = thread.spawn(move || done.send(read(&mut reader)).ok()) {
             return ReadOutcome::NoThread(error);
         }
+        let mut returned = None;
         let broken = loop {
-            let piece = poll_fn(|cx| self.poll_data(cx)).await;
-            let (piece, end) = match piece {
-                Some(Ok(piece)) => (Some(piece), None),
-                Some(Err(error)) => break Some(error),
-                None => (None, Some(())),
+            let piece = poll_fn(|cx| {
+                // Not only with the next piece: the body may stay silent after the function has returned.
+                if let Poll::Ready(result) = Pin::new(&mut result).poll(cx) {
+                    returned = Some(result);
+                    return Poll::Ready(None);
+                }
+                self.poll_data(cx).map(Some)
+            });
+            let Some(piece) = piece.await else {
+                break None;
             };
-            // A function that has returned reads no more.
-            let is_read = poll_fn(|cx| pieces.poll_ready(cx)).await;
-            if is_read.and_then(|()| pieces.start_send(piece)).is_err() || end.is_some() {
+            let piece = match piece.transpose() {
+                Ok(piece) => piece,
+                Err(error) => break Some(error),
+            };
+            let is_end = piece.is_none();
+            // Fails once the function has returned, which drops the receiver.
+            let has_room = poll_fn(|cx| pieces.poll_ready(cx)).await;
+            if has_room.and_then(|()| pieces.start_send(piece)).is_err() || is_end {
                 break None;
             }
         };
+        // Before the result is awaited: the function may still wait for the next piece.
         drop(pieces);
         drop(self);
-        let result = result.await;
+        let result = match returned {
+            Some(result) => result,
+            None => result.await,
+        };
         match (broken, result) {
             (Some(error), _) => ReadOutcome::Broken(error),
             (None, Ok(result)) => ReadOutcome::Done(result),

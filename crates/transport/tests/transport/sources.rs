@@ -10,6 +10,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use twentyfirst_transport::{Body, Error, HttpTransport, SharedTransport, Transport as _};
 
+use crate::pieces::Pieces;
 use crate::server::Server;
 use crate::{chain, soon};
 
@@ -187,6 +188,17 @@ async fn a_reader_reads_a_body_to_its_end_and_not_beyond_an_error() {
     let panic = Body::empty().read_with(|_| std::panic::resume_unwind(Box::new("no message")));
     let error = soon(panic).await.unwrap_err();
     assert!(chain(&error).ends_with("the function that reads the body panicked"));
+}
+
+#[tokio::test]
+async fn a_function_that_has_read_enough_does_not_wait_for_a_silent_body() {
+    let (pieces, body) = Pieces::new();
+    pieces.send(Ok("one")).unwrap();
+    let mut read = [0; 3];
+    let reading =
+        Body::wrap(body).read_with(move |reader| reader.read_exact(&mut read).map(|()| read));
+    assert_eq!(&soon(reading).await.unwrap().unwrap(), b"one");
+    assert!(pieces.is_closed());
 }
 
 #[tokio::test]

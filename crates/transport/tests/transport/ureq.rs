@@ -289,6 +289,16 @@ async fn without_a_connection_nothing_was_sent() {
     assert!(chain(&error).starts_with(&format!("could not connect to {address}\n")));
     assert!(chain(&error).contains("refused"), "{}", chain(&error));
 
+    // Also while the body of the request is silent.
+    let (_pieces, silent) = Pieces::new();
+    let put = request(
+        Method::PUT,
+        &format!("http://{address}/"),
+        Body::wrap(silent),
+    );
+    let error = send(&transport, put).await.unwrap_err();
+    assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
+
     let error = send(&transport, post("http://relay.invalid/"))
         .await
         .unwrap_err();
