@@ -86,14 +86,11 @@ impl Files {
     }
 
     pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let (mut file, length) = self.open_to_read(path)?;
+        let (file, length) = self.open_to_read(path)?;
         if length > LONGEST_FILE {
             return Err(failed(path, io::ErrorKind::FileTooLarge.into()));
         }
-        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-        file.read_to_end(&mut content)
-            .map_err(|error| failed(path, error))?;
-        Ok(content)
+        read_up_to(file, LONGEST_FILE).map_err(|error| failed(path, error))
     }
 
     /// Opens a file to read, and returns it with its length.
@@ -373,6 +370,16 @@ fn segments(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
+/// Reads a file to its end, and fails beyond the limit. The length of the file does not suffice: a command may write to it meanwhile.
+fn read_up_to(file: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.take(limit + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(content)
+}
+
 fn failed(path: &str, source: io::Error) -> FileError {
     let path = path.to_owned();
     if is_missing(&source) {
@@ -413,6 +420,13 @@ mod tests {
             prop::sample::select(vec!["", "/", "HOST/", "../../../", "/root/", "a/", "b/c/"]);
         let rest = prop::collection::vec(segment(), 0..6);
         (start, rest).prop_map(|(start, rest)| format!("{start}{}", rest.join("/")))
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_does_not_exceed_the_limit() {
+        let endless = read_up_to(io::repeat(7), 10).unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_up_to(&b"four"[..], 4).unwrap(), b"four");
     }
 
     proptest! {
