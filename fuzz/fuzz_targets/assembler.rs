@@ -1,4 +1,5 @@
-//! For every sequence of chunks, a change names all differences, an error changes nothing, the limit holds, and the message reads back.
+//! For every sequence of chunks, a reported change names all differences, an error changes nothing, the limit holds, and the message
+//! reads back.
 #![no_main]
 
 #[path = "support/any_chunk.rs"]

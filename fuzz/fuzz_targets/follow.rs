@@ -11,26 +11,28 @@ use twentyfirst_protocol::runs::{FollowPolicy, RunRef};
 use twentyfirst_protocol::ui::Decoder;
 use twentyfirst_protocol::{CallOptions, SandboxId, ThreadId};
 
-/// A relay that plays a script. Each line is its next action: `data: …` and empty lines are stream content, `=200 …` is a response, `!`
-/// cuts the stream, `.` ends it, and `>` advances the time.
+/// A relay that plays a script. Each line is its next action: `=200 …` is a response, `!` cuts the stream, `.` ends it, and `>` advances
+/// the time. Every other line is content of the stream. After the last line, time passes, and the stream ends if the flow waits for
+/// nothing else.
 struct Relay<'a, L> {
     lines: L,
     now: Now,
     is_open: bool,
-    asked: Option<Slot>,
+    /// The slot of the request that has no response yet.
+    requested: Option<Slot>,
     waits: u32,
     last: &'a [u8],
 }
 
 impl<L> Io for Relay<'_, L> {
     fn send(&mut self, send: SendRequest) {
-        self.asked = Some(send.slot);
+        self.requested = Some(send.slot);
     }
 
     fn close(&mut self, slot: Slot) {
         match slot {
             Slot::Stream => self.is_open = false,
-            Slot::Exchange => self.asked = None,
+            Slot::Exchange => self.requested = None,
         }
     }
 }
@@ -44,10 +46,10 @@ impl<'a, L: Iterator<Item = &'a [u8]>> BlockingIo for Relay<'a, L> {
         self.waits += 1;
         assert!(self.waits < 1_000_000, "the flow did not end after 1,000,000 waits");
         self.last = self.lines.next().unwrap_or_default();
-        let response = self.last.strip_prefix(b"=").zip(self.asked);
+        let response = self.last.strip_prefix(b"=").zip(self.requested);
         match (response, self.last.first()) {
             (Some((response, slot)), _) => {
-                self.asked = None;
+                self.requested = None;
                 let (status, body) = response.split_at(response.len().min(3));
                 let status = std::str::from_utf8(status).ok();
                 let status: u16 = status.and_then(|status| status.parse().ok()).unwrap_or(200);
@@ -106,7 +108,7 @@ fuzz_target!(|data: &[u8]| {
     let options = CallOptions::new().follow(follow);
     let run = RunRef::new("agent", sandbox_id, thread_id);
     let is_open = first & 4 == 0;
-    // A flow may join a run whose first lines were delivered elsewhere.
+    // A flow may join a run whose first chunks another flow has delivered.
     let (before, data) = match first & 8 {
         0 => (&data[..0], data),
         _ => data.split_at(data.len() / 2),
@@ -129,7 +131,7 @@ fuzz_target!(|data: &[u8]| {
             wall: SystemTime::UNIX_EPOCH,
         },
         is_open,
-        asked: None,
+        requested: None,
         waits: 0,
         last: &[],
     };

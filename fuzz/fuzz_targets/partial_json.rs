@@ -35,6 +35,7 @@ fuzz_target!(|input: Input<'_>| {
     assert_eq!(document.is_complete(), is_json);
     match (document.value(), serde_json::from_str::<Value>(input.text)) {
         (Some(value), Ok(whole)) => assert_eq!(value.deserialize::<Value>().unwrap(), whole),
+        // Without a value if it has a key that the AI SDK refuses. Such keys contain `proto`, unless an escape hides it.
         (None, Ok(_)) => assert!(input.text.contains("proto") || input.text.contains('\\')),
         (_, Err(_)) => {}
     }

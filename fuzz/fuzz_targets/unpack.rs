@@ -14,7 +14,7 @@ use twentyfirst_client::transfer::Unpack;
 const MOST_ENTRIES: u64 = 64;
 const MOST_BYTES: u64 = 1 << 18;
 
-/// A piece of an archive. Checksums are right, so that the fuzzer gets past the first check. There are few names, so that entries
+/// A piece of an archive. Its checksum is right, so that the fuzzer gets past the first check. There are few names, so that entries
 /// collide.
 #[derive(Arbitrary, Debug)]
 enum Piece<'a> {
@@ -173,7 +173,7 @@ fuzz_target!(|pieces: Vec<Piece<'_>>| {
     let archive = archive(&pieces);
     let outer = tempfile::tempdir().unwrap();
     let outer = outer.path().canonicalize().unwrap();
-    // The targets of a name with `..`.
+    // A name with `..` would lead to these files.
     for name in ["a", "b"] {
         fs::write(outer.join(name), name).unwrap();
     }

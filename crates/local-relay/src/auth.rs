@@ -129,6 +129,7 @@ impl Caller {
         let given = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
+            // In exactly this case, as at the relay.
             .and_then(|value| value.strip_prefix("Bearer "))
             .ok_or_else(|| unauthorized("Missing or invalid Authorization header"))?;
         if let Some(token) = given.strip_prefix("an_t_") {

@@ -49,13 +49,13 @@ pub(crate) async fn send(call: Call) -> Result<RelayResponse, Refusal> {
     let options = options(&call, &members)?;
     check_external_user(&call, &members)?;
     check_vaults(&call, &members)?;
-    let record = place(&call, &slug, sandbox_id).await?;
+    let record = find_or_create_sandbox(&call, &slug, sandbox_id).await?;
     let budget = options
         .as_ref()
         .and_then(|options| options.max_sandbox_budget_usd)
         .or(agent.max_sandbox_budget_usd);
     check_budget(&record, budget)?;
-    let thread_id = thread(&members, &record, &message)?;
+    let thread_id = find_or_create_thread(&members, &record, &message)?;
     begin(&record, &thread_id);
     let sandbox_id = record.id.clone();
     let started = runs::start(NewRun {
@@ -71,6 +71,7 @@ pub(crate) async fn send(call: Call) -> Result<RelayResponse, Refusal> {
         let run = BackgroundRun::running(sandbox_id, thread_id);
         return Ok(json_response(StatusCode::ACCEPTED, &run));
     }
+    // Fails if the relay restarted during the start-up.
     let started = started.await.map_err(|_| Refusal::crash())?;
     Ok(runs::original(started.subscription, started.message_id))
 }
@@ -82,6 +83,7 @@ pub(crate) async fn resume(call: Call) -> Result<RelayResponse, Refusal> {
     } = call.operation()?;
     let record = streaming_record(&call, &agent, &sandbox_id)?;
     let stream = record.change(|state| {
+        // The endpoint names no thread. The relay means the thread that was created last, not the run that started last.
         let newest = state
             .threads
             .iter()
@@ -109,8 +111,10 @@ pub(crate) async fn cancel(call: Call) -> Result<RelayResponse, Refusal> {
             .threads
             .iter_mut()
             .rfind(|thread| thread.thread.status == ThreadStatus::Streaming)?;
+        // During the start-up there is no stream: the relay then says `idle`, and the run goes on.
         let stream = newest.stream.take()?;
         let now = Timestamp::from(SystemTime::now());
+        // From now on the run cannot store its turn: it does so only while its thread is `streaming`.
         newest.thread.status = ThreadStatus::Cancelled;
         newest.thread.error = Some("cancelled: cancelled by user".to_owned());
         newest.thread.updated_at = Some(now.clone());
@@ -253,7 +257,11 @@ fn known(call: &Call, slug: &str, id: &SandboxId) -> Option<Arc<Record>> {
 }
 
 /// Returns the agent's sandbox with this id, and creates it if there is none.
-async fn place(call: &Call, slug: &str, id: SandboxId) -> Result<Arc<Record>, Refusal> {
+async fn find_or_create_sandbox(
+    call: &Call,
+    slug: &str,
+    id: SandboxId,
+) -> Result<Arc<Record>, Refusal> {
     let record = match known(call, slug, &id) {
         Some(record) => record,
         None => {
@@ -289,7 +297,11 @@ fn check_budget(record: &Record, limit: Option<f64>) -> Result<(), Refusal> {
 }
 
 /// Returns the requested thread, or the newest one, or a new one if the sandbox has none.
-fn thread(members: &Members, record: &Record, turn: &UiMessage) -> Result<ThreadId, Refusal> {
+fn find_or_create_thread(
+    members: &Members,
+    record: &Record,
+    turn: &UiMessage,
+) -> Result<ThreadId, Refusal> {
     if let Some(id) = text(members, "threadId") {
         check_uuid(&id, "an_threads")?;
         let id = ThreadId::new(id).map_err(|error| Refusal::invalid_request(error.to_string()))?;

@@ -74,9 +74,9 @@ fn content_of(mut file: File) -> RelayResponse {
                 Ok(length) => Ok(Bytes::copy_from_slice(&piece[..length])),
                 Err(error) => Err(error),
             };
-            let last = piece.is_err();
+            let has_failed = piece.is_err();
             // Sending fails once the client has left.
-            if pieces.send(piece).await.is_err() || last {
+            if pieces.send(piece).await.is_err() || has_failed {
                 break;
             }
         }
@@ -166,9 +166,9 @@ pub(crate) async fn write_stream(call: Call) -> Result<RelayResponse, Refusal> {
     };
     if let Err(error) = copy(body, File::from_std(file.into_std())).await {
         // Remove the incomplete file, which a reader could not tell from a complete one.
-        let half = path.clone();
+        let incomplete = path.clone();
         sandbox
-            .blocking(move |files| files.remove(&half))
+            .blocking(move |files| files.remove(&incomplete))
             .await
             .ok();
         return Err(internal(FileError::Io {
@@ -288,6 +288,7 @@ fn files_in(call: &Call, members: &Members) -> Result<(Vec<FileText>, bool), Ref
     // A `files` member that is neither an object nor an array counts as no files.
     let write = call.operation::<WriteFiles>();
     let mut files = write.map(|write| write.files).unwrap_or_default();
+    // Only an object: an array may name a path twice, which is an error.
     let is_object = members
         .get("files")
         .is_some_and(|files| files.get().starts_with('{'));

@@ -40,6 +40,7 @@ async fn run(call: Call) -> Result<RelayResponse, Refusal> {
         }
         None => clone.url,
     };
+    // The path in a `file` URL is one of the sandbox, which git may have to find on the host.
     let url = match url.strip_prefix("file://") {
         Some(path) => format!("file://{}", record.sandbox.path(path)),
         None => url,
@@ -56,6 +57,7 @@ async fn run(call: Call) -> Result<RelayResponse, Refusal> {
     if let Some(branch) = &branch {
         line.push_str(&format!(" --branch {}", quote(branch)));
     }
+    // `--`, because the URL comes from the client and may begin with a hyphen.
     line.push_str(&format!(
         " -- {} {}",
         quote(&url),

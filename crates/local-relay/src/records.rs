@@ -136,6 +136,7 @@ impl Relay {
         envs: BTreeMap<String, String>,
     ) -> Result<Arc<Record>, Refusal> {
         let agent = self.agent(slug)?;
+        // The variables of the sandbox replace those of the agent.
         let mut all = agent.envs.clone();
         all.extend(envs);
         let failed = |error: std::io::Error| Refusal::internal(error.to_string());

@@ -35,7 +35,7 @@ use crate::vaults::Vaults;
 /// The key of a relay without configured keys.
 const DEFAULT_KEY: &str = "21st_sk_local";
 
-/// The time limit for work on files that is under way when the relay ends.
+/// The time limit for work on files that is still running when the relay ends.
 const LONGEST_SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// A relay in this process, on its own thread, that listens on loopback.
@@ -120,6 +120,7 @@ impl Drop for LocalRelay {
         if let Some(stop) = self.stop.take() {
             stop.send(()).ok();
         }
+        // Wait for the end: a test may check right after the drop that nothing is left.
         if let Some(thread) = self.thread.take() {
             thread.join().ok();
         }
@@ -247,6 +248,7 @@ impl LocalRelayBuilder {
             .first()
             .map_or_else(|| DEFAULT_KEY.to_owned(), |key| key.text.clone());
         let faults = Arc::clone(&self.faults);
+        // The relay has its own thread and runtime, so that it works in a program without tokio and in a test that blocks.
         let (ready, started) = sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -273,6 +275,7 @@ impl LocalRelayBuilder {
         ready: &std::sync::mpsc::SyncSender<io::Result<(SocketAddr, Isolation)>>,
         stopped: oneshot::Receiver<()>,
     ) {
+        // Before the runtime starts its threads, which inherit the keyring.
         crate::sandbox::leave_session_keyring();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -306,6 +309,7 @@ impl LocalRelayBuilder {
     }
 
     async fn open(self) -> io::Result<(TcpListener, Arc<Relay>)> {
+        // Loopback only: whoever reaches the relay can run commands on this machine.
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
         tokio::task::spawn_blocking(crate::sandbox::remove_abandoned).await?;
         let confinement = Confinement::choose(self.isolation).await?;
@@ -373,6 +377,7 @@ impl Relay {
     /// Has the effects of a restart of the relay's process on connections and runs.
     pub(crate) fn restart(&self) {
         self.restarts.notify_waiters();
+        // A copy: the list must not stay locked while each record is.
         let records: Vec<_> = self.records().clone();
         for record in records {
             record.change(|state| {

@@ -20,7 +20,7 @@ use crate::responses::Refusal;
 /// The longest JSON or blob body that the relay accepts.
 pub(crate) const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
-/// The length up to which a too long body is read and dropped. A client that is still sending would otherwise miss the response.
+/// The length up to which a body beyond the limit is read and dropped. A client that is still sending would otherwise miss the response.
 const LONGEST_DRAIN: usize = 256 * 1024 * 1024;
 
 /// The members of a JSON body, each as raw JSON. This keeps lone surrogates, which JSON allows in strings and Rust does not.
@@ -52,6 +52,7 @@ impl Payload {
             return Ok(Self::Raw(body));
         }
         let bytes = collect(body).await?.ok_or_else(Refusal::invalid_json)?;
+        // The relay's framework accepts no other JSON, such as a string.
         let opens = bytes.trim_ascii_start().first();
         if !matches!(opens, Some(b'{' | b'['))
             || serde_json::from_slice::<&RawValue>(&bytes).is_err()

@@ -107,11 +107,11 @@ fn tagged(mut response: RelayResponse) -> RelayResponse {
 pub(crate) fn unless_known(
     response: RelayResponse,
     method: &Method,
-    asked: &HeaderMap,
+    request_headers: &HeaderMap,
 ) -> RelayResponse {
     let may_be_known = (method == Method::GET || method == Method::HEAD)
         && response.status().is_success()
-        && !directives(asked).any(|directive| directive == "no-cache");
+        && !directives(request_headers).any(|directive| directive == "no-cache");
     let Some(tag) = response
         .headers()
         .get(header::ETAG)
@@ -119,11 +119,12 @@ pub(crate) fn unless_known(
     else {
         return response;
     };
-    let known = asked.get(header::IF_NONE_MATCH);
+    let known = request_headers.get(header::IF_NONE_MATCH);
     let known = known
         .and_then(|known| known.to_str().ok())
         .unwrap_or_default();
     let is_same = |known: &str| {
+        // A weak comparison (RFC 9110, section 8.8.3.2): the tags here are weak.
         known == "*" || known.trim_start_matches("W/").as_bytes() == &tag.as_bytes()[2..]
     };
     if !known.split(',').map(str::trim).any(is_same) {

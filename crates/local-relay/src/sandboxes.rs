@@ -94,6 +94,7 @@ pub(crate) async fn delete(call: Call) -> Result<RelayResponse, Refusal> {
     call.relay
         .records()
         .retain(|other| !Arc::ptr_eq(other, &record));
+    // A run that goes on finds no thread, and stores nothing.
     record.change(|state| state.threads.clear());
     record.sandbox.close().await;
     Ok(empty(StatusCode::NO_CONTENT))

@@ -64,6 +64,7 @@ pub(crate) async fn serve(
             let relay = Arc::clone(&relay);
             service_fn(move |request| respond(Arc::clone(&relay), breaker.clone(), request))
         };
+        // Collect ended connections, which would otherwise add up.
         while connections.try_join_next().is_some() {}
         let socket = TokioIo::new(socket);
         if relay.speaks_http2 {
@@ -100,7 +101,7 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<FaultyBody>, Infallible> {
     let cors = cors(request.method(), request.headers(), &relay.origins);
-    let (method, asked) = (request.method().clone(), request.headers().clone());
+    let (method, request_headers) = (request.method().clone(), request.headers().clone());
     let is_preflight = method == Method::OPTIONS;
     let route = router::route(&request);
     let mut response = if is_preflight {
@@ -118,7 +119,7 @@ async fn respond(
             }
         });
         let response = responded.await.unwrap_or_else(|_| Refusal::crash().into());
-        unless_known(response, &method, &asked)
+        unless_known(response, &method, &request_headers)
     };
     let headers = response.headers_mut();
     headers.extend(cors);
@@ -126,6 +127,7 @@ async fn respond(
         .entry(header::CONNECTION)
         .or_insert(HeaderValue::from_static("keep-alive"));
     let streams_run = headers.contains_key("x-vercel-ai-ui-message-stream");
+    // Not on streams, as at the relay.
     if !streams_run {
         headers.insert("keep-alive", HeaderValue::from_static("timeout=5"));
     }
@@ -172,14 +174,14 @@ async fn handle(
 /// Returns the CORS headers, which give an origin access with credentials.
 ///
 /// The relay gives access to every origin. Here, that would let a page of any site run commands on this machine.
-fn cors(method: &Method, asked: &HeaderMap, origins: &[String]) -> HeaderMap {
+fn cors(method: &Method, request_headers: &HeaderMap, origins: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let is_let_in = |origin: &&HeaderValue| {
+    let has_access = |origin: &&HeaderValue| {
         origin.to_str().is_ok_and(|origin| {
             is_of_this_machine(origin) || origins.iter().any(|allowed| allowed == origin)
         })
     };
-    if let Some(origin) = asked.get(header::ORIGIN).filter(is_let_in) {
+    if let Some(origin) = request_headers.get(header::ORIGIN).filter(has_access) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
@@ -196,7 +198,7 @@ fn cors(method: &Method, asked: &HeaderMap, origins: &[String]) -> HeaderMap {
             header::ACCESS_CONTROL_ALLOW_METHODS,
             HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE"),
         );
-        if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        if let Some(wanted) = request_headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
         }
     }
@@ -215,5 +217,6 @@ fn is_of_this_machine(origin: &str) -> bool {
     let is_loopback = host == "localhost"
         || host == "[::1]"
         || host.parse().is_ok_and(|host: Ipv4Addr| host.is_loopback());
+    // No browser sends an origin with a user: refuse what only looks like this machine.
     is_loopback && !authority.as_str().contains('@')
 }

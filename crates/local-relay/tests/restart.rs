@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::sleep;
 use twentyfirst_local_relay::{After, Agent, Fault, LocalRelay, Run};
 
-/// Creates an agent that says ten words, slowly enough for readers to join.
+/// Creates an agent that says ten words in a second, slowly enough for readers to join.
 fn talker() -> Agent {
     let words = (0..10).map(|number| format!("word{number} "));
     let words: String = words.collect();
@@ -20,7 +20,7 @@ fn talker() -> Agent {
             Ok(())
         }
     })
-    .pace(Duration::from_millis(50))
+    .pace(Duration::from_millis(100))
 }
 
 async fn scene(agent: Agent) -> Scene {
@@ -30,7 +30,7 @@ async fn scene(agent: Agent) -> Scene {
 
 /// Waits longer than the agent talks.
 async fn until_the_agent_has_ended() {
-    sleep(Duration::from_millis(1000)).await;
+    sleep(Duration::from_secs(3)).await;
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn the_relay_can_restart_after_the_last_chunk_of_the_agent() {
 async fn a_run_that_was_starting_never_begins() {
     let relay = LocalRelay::builder()
         .agent("agent", talker())
-        .agent("slow", talker().start_up(Duration::from_millis(500)));
+        .agent("slow", talker().start_up(Duration::from_secs(2)));
     let scene = Scene::of(relay).await;
     let client = &scene.client;
     let body = json!({ "messages": [user("Talk")], "sandboxId": "starting", "mode": "background" });

@@ -4,10 +4,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Scene, kinds, stored_text, text_of, user};
+use common::{Gate, Scene, gated, kinds, stored_text, text_of, user};
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use twentyfirst_local_relay::{Agent, Command, LocalRelay, Run, Script};
+use twentyfirst_local_relay::{Agent, Command, LocalRelay, Run};
 use twentyfirst_protocol::ui::chunk::{
     TextDelta, TextEnd, TextStart, ToolInputAvailable, ToolInputStart, ToolOutputAvailable,
 };
@@ -26,6 +26,19 @@ fn talker() -> Agent {
     .pace(Duration::from_millis(20))
 }
 
+/// Creates an agent that says `word0 ` to `word3 `, passes the gate, and says the rest up to `word24 `.
+fn gated_talker(gate: &Gate) -> Agent {
+    fn words(numbers: std::ops::Range<u32>) -> String {
+        numbers.map(|number| format!("word{number} ")).collect()
+    }
+    gated(gate, async |run: Run, gate: Gate| {
+        run.say(words(0..4)).await;
+        gate.pass().await;
+        run.say(words(4..25)).await;
+        Ok(())
+    })
+}
+
 /// Creates an agent that says one word and then never ends.
 fn silent() -> Agent {
     Agent::new(async |run: Run| {
@@ -38,13 +51,15 @@ fn silent() -> Agent {
 
 #[tokio::test]
 async fn a_run_continues_without_its_reader() {
-    let scene = Scene::with(talker()).await;
+    let gate = Gate::default();
+    let scene = Scene::with(gated_talker(&gate)).await;
     let mut stream = scene.chat("Talk").await;
     let id = stream.chunk().await["messageId"].clone();
     stream.until("word3").await;
     drop(stream);
     assert_eq!(scene.thread().await["status"], "streaming");
 
+    gate.open();
     let thread = scene.wait_for("completed").await;
     assert!(stored_text(&thread).ends_with("word24 "));
     assert_eq!(thread["messages"][1]["id"], id);
@@ -52,14 +67,14 @@ async fn a_run_continues_without_its_reader() {
 
 #[tokio::test]
 async fn a_run_continues_if_its_reader_leaves_before_the_response_headers() {
-    let scene = Scene::with(talker().start_up(Duration::from_millis(200))).await;
+    let scene = Scene::with(talker().start_up(Duration::from_secs(2))).await;
     let body = json!({
         "messages": [user("Talk")],
         "sandboxId": scene.sandbox,
         "threadId": scene.thread,
     });
     let request = scene.client.json("POST", "/v1/chat/agent", body);
-    let sending = tokio::time::timeout(Duration::from_millis(50), scene.client.open(request));
+    let sending = tokio::time::timeout(Duration::from_millis(500), scene.client.open(request));
     assert!(sending.await.is_err(), "the head has not come yet");
     let thread = scene.wait_for("completed").await;
     assert!(stored_text(&thread).ends_with("word24 "));
@@ -67,7 +82,8 @@ async fn a_run_continues_if_its_reader_leaves_before_the_response_headers() {
 
 #[tokio::test]
 async fn a_run_cannot_be_resumed_or_cancelled_during_its_start_up() {
-    let scene = Scene::with(talker().start_up(Duration::from_millis(300))).await;
+    let start_up = Duration::from_secs(2);
+    let scene = Scene::with(talker().start_up(start_up)).await;
     let begun = Instant::now();
     let (mut stream, ()) = tokio::join!(scene.chat("Talk"), async {
         scene.wait_for("streaming").await;
@@ -76,15 +92,15 @@ async fn a_run_cannot_be_resumed_or_cancelled_during_its_start_up() {
             scene.cancel().await,
             json!({ "ok": true, "status": "idle" })
         );
-        assert!(begun.elapsed() < Duration::from_millis(300));
+        assert!(begun.elapsed() < start_up);
     });
-    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert!(begun.elapsed() >= start_up);
     assert!(stream.text().await.ends_with("word24 "));
 }
 
 #[tokio::test]
 async fn a_reader_that_joins_in_the_middle_gets_the_rest_in_one_burst_after_a_silence() {
-    let hold_back = Duration::from_millis(300);
+    let hold_back = Duration::from_secs(1);
     let relay = LocalRelay::builder()
         .agent("agent", talker())
         .hold_back(hold_back);
@@ -98,10 +114,7 @@ async fn a_reader_that_joins_in_the_middle_gets_the_rest_in_one_burst_after_a_si
     let mut second = scene.resume().await;
     assert_eq!(second.status, 200);
     let start = second.chunk().await;
-    assert!(
-        joined.elapsed() < Duration::from_millis(200),
-        "`start` comes at once"
-    );
+    assert!(joined.elapsed() < hold_back, "`start` is not held back");
     assert_ne!(start["messageId"], first_start["messageId"]);
 
     let begin = second.chunk().await;
@@ -125,36 +138,39 @@ async fn a_reader_that_joins_in_the_middle_gets_the_rest_in_one_burst_after_a_si
 
 #[tokio::test]
 async fn a_pause_of_the_agent_ends_the_hold_back() {
-    let script = Script::new()
-        .chunk(TextStart::new("t1"))
-        .chunk(TextDelta::new("t1", "one "))
-        .pause(Duration::from_millis(100))
-        .chunk(TextDelta::new("t1", "two "))
-        .pause(Duration::from_millis(600))
-        .chunk(TextDelta::new("t1", "three"))
-        .pause(Duration::from_millis(600))
-        .chunk(TextEnd::new("t1"));
+    let gate = Gate::default();
+    let agent = gated(&gate, async |run: Run, gate: Gate| {
+        run.send(TextStart::new("t1")).await;
+        for word in ["one ", "two ", "three"] {
+            run.send(TextDelta::new("t1", word)).await;
+            gate.pass().await;
+        }
+        run.send(TextEnd::new("t1")).await;
+        Ok(())
+    });
     let relay = LocalRelay::builder()
-        .agent("agent", script)
+        .agent("agent", agent)
         .hold_back(Duration::from_millis(300));
     let scene = Scene::of(relay).await;
     let mut first = scene.chat("Count").await;
     first.until("one").await;
     let mut second = scene.resume().await;
+    gate.open();
+    // The agent waits at the gate, so only the silence can have ended the hold-back.
     second.until("two").await;
-    assert_eq!(scene.thread().await["status"], "streaming");
+    gate.open();
+    // The reader is live now.
     second.until("three").await;
-    assert_eq!(
-        scene.thread().await["status"],
-        "streaming",
-        "it is live now"
-    );
+    assert_eq!(scene.thread().await["status"], "streaming");
+    gate.open();
+    second.until("text-end").await;
 }
 
 #[tokio::test]
 async fn a_reader_that_joins_before_the_first_chunk_misses_nothing() {
-    let slow = Agent::new(async |run: Run| {
-        sleep(Duration::from_millis(200)).await;
+    let gate = Gate::default();
+    let slow = gated(&gate, async |run: Run, gate: Gate| {
+        gate.pass().await;
         run.say("Hello, world!").await;
         Ok(())
     });
@@ -162,26 +178,34 @@ async fn a_reader_that_joins_before_the_first_chunk_misses_nothing() {
     let mut first = scene.chat("Hi").await;
     first.chunk().await;
     let mut second = scene.resume().await;
+    gate.open();
     assert_eq!(second.text().await, "Hello, world!");
     assert_eq!(first.text().await, "Hello, world!");
 }
 
 #[tokio::test]
 async fn a_joined_reader_gets_no_outputs_of_earlier_tool_calls() {
-    let script = Script::new()
-        .chunk(ToolInputStart::new("call1", "Bash"))
-        .chunk(ToolInputAvailable::new("call1", "Bash").input(json!({})))
-        .pause(Duration::from_millis(200))
-        .chunk(ToolOutputAvailable::new("call1").output(json!("old")))
-        .chunk(ToolInputAvailable::new("call2", "Bash").input(json!({})))
-        .chunk(ToolOutputAvailable::new("call2").output(json!("new")));
+    let gate = Gate::default();
+    let agent = gated(&gate, async |run: Run, gate: Gate| {
+        let call = |id: &'static str| ToolInputAvailable::new(id, "Bash").input(json!({}));
+        let output = |id: &'static str, text| ToolOutputAvailable::new(id).output(json!(text));
+        run.send(ToolInputStart::new("call1", "Bash")).await;
+        run.send(call("call1")).await;
+        gate.pass().await;
+        run.send(output("call1", "old")).await;
+        run.send(call("call2")).await;
+        run.send(output("call2", "new")).await;
+        Ok(())
+    });
     let relay = LocalRelay::builder()
-        .agent("agent", script)
+        .agent("agent", agent)
         .hold_back(Duration::from_millis(50));
     let scene = Scene::of(relay).await;
     let mut first = scene.chat("Go").await;
     first.until("tool-input-available").await;
-    let events = scene.resume().await.rest().await;
+    let mut joined = scene.resume().await;
+    gate.open();
+    let events = joined.rest().await;
     assert_eq!(
         kinds(&events),
         [
@@ -275,9 +299,10 @@ async fn cancelling_chooses_the_run_in_the_newest_thread() {
 
 #[tokio::test]
 async fn the_first_of_two_runs_in_a_thread_to_end_is_stored() {
-    let agent = Agent::new(async |run: Run| {
+    let gate = Gate::default();
+    let agent = gated(&gate, async |run: Run, gate: Gate| {
         if run.text() == "slow" {
-            sleep(Duration::from_millis(400)).await;
+            gate.pass().await;
         }
         run.say(run.text()).await;
         Ok(())
@@ -287,6 +312,7 @@ async fn the_first_of_two_runs_in_a_thread_to_end_is_stored() {
     slow.chunk().await;
     let mut fast = scene.chat("fast").await;
     assert_eq!(fast.text().await, "fast");
+    gate.open();
     assert_eq!(slow.text().await, "slow");
     let thread = scene.thread().await;
     assert_eq!(thread["messages"].as_array().unwrap().len(), 2);
@@ -295,7 +321,8 @@ async fn the_first_of_two_runs_in_a_thread_to_end_is_stored() {
 
 #[tokio::test]
 async fn a_background_run_gets_its_response_at_once_and_is_stored() {
-    let scene = Scene::with(talker()).await;
+    let gate = Gate::default();
+    let scene = Scene::with(gated_talker(&gate)).await;
     let body = json!({
         "messages": [user("Talk")],
         "sandboxId": scene.sandbox,
@@ -310,6 +337,7 @@ async fn a_background_run_gets_its_response_at_once_and_is_stored() {
     });
     assert_eq!(reply.expect(202), expected);
     assert_eq!(scene.thread().await["status"], "streaming");
+    gate.open();
     let thread = scene.wait_for("completed").await;
     assert!(stored_text(&thread).ends_with("word24 "));
 }
@@ -327,7 +355,7 @@ async fn an_error_of_the_agent_fails_its_run() {
     let scene = Scene::of(
         LocalRelay::builder()
             .agent("agent", agent)
-            .done_delay(Duration::from_millis(200)),
+            .done_delay(Duration::from_secs(1)),
     )
     .await;
     let mut stream = scene.chat("Go").await;
@@ -662,11 +690,16 @@ async fn a_stream_has_the_headers_of_the_relay() {
 async fn a_request_is_completed_after_its_client_has_left() {
     let scene = Scene::with_commands(Agent::echo()).await;
     let target = format!("/v1/sandboxes/{}/exec", scene.sandbox);
-    let body = json!({ "command": "touch ~/began; sleep 0.3; touch ~/done" });
-    let request = scene.client.json("POST", &target, body);
-    let sending = tokio::time::timeout(Duration::from_millis(150), scene.client.open(request));
-    assert!(sending.await.is_err(), "the command is still running");
-    let wait = "until test -e ~/began -a -e ~/done; do sleep 0.02; done";
+    let command = "touch ~/began; until test -e ~/go; do sleep 0.02; done; touch ~/done";
+    let request = scene
+        .client
+        .json("POST", &target, json!({ "command": command }));
+    tokio::select! {
+        _ = scene.client.open(request) => panic!("the command has not ended"),
+        _ = scene.client.shell(&scene.sandbox, "until test -e ~/began; do sleep 0.02; done") => {}
+    }
+    // The client has closed its connection.
+    let wait = "touch ~/go; until test -e ~/done; do sleep 0.02; done";
     scene.client.shell(&scene.sandbox, wait).await;
 }
 

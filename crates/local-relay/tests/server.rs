@@ -37,7 +37,7 @@ async fn a_connection_is_reused_and_closed_when_idle() {
     let idle = Instant::now();
     assert_eq!(socket.read(&mut [0; 16]).await.unwrap(), 0);
     let idle = idle.elapsed().as_secs_f64();
-    assert!((4.0..8.0).contains(&idle), "closed after {idle} s");
+    assert!((4.0..20.0).contains(&idle), "closed after {idle} s");
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn dropping_the_relay_cuts_its_connections() {
     let begun = Instant::now();
     drop(relay);
     assert!(
-        begun.elapsed() < Duration::from_secs(3),
+        begun.elapsed() < Duration::from_secs(10),
         "{:?}",
         begun.elapsed()
     );
@@ -208,7 +208,7 @@ async fn only_pages_of_this_machine_and_allowed_origins_have_access() {
         .start()
         .unwrap();
     let client = Client::new(&relay);
-    for (origin, is_let_in) in [
+    for (origin, has_access) in [
         ("http://localhost:3000", true),
         ("http://127.0.0.1:5173", true),
         ("http://127.8.9.1", true),
@@ -230,7 +230,7 @@ async fn only_pages_of_this_machine_and_allowed_origins_have_access() {
                 .unwrap();
             let reply = client.send(request).await;
             let allowed = reply.headers.get("access-control-allow-origin");
-            let expected = is_let_in.then_some(origin);
+            let expected = has_access.then_some(origin);
             assert_eq!(allowed.map(|value| value.to_str().unwrap()), expected);
         }
     }
@@ -256,7 +256,7 @@ async fn a_client_that_has_a_response_gets_304() {
     let etag = client.get(&target).await.headers["etag"].clone();
     let etag = etag.to_str().unwrap();
     assert!(etag.starts_with("W/\""), "{etag}");
-    let asked = async |known: &str, cache: &str| {
+    let get = async |known: &str, cache: &str| {
         let request = client
             .request("GET", &target)
             .header("if-none-match", known)
@@ -264,7 +264,7 @@ async fn a_client_that_has_a_response_gets_304() {
         client.send(request.body(Default::default()).unwrap()).await
     };
     for known in [etag, "*", &etag[2..], &format!("\"other\", {etag}")] {
-        let reply = asked(known, "max-age=0").await;
+        let reply = get(known, "max-age=0").await;
         assert_eq!(
             (reply.status.as_u16(), reply.body.len()),
             (304, 0),
@@ -273,11 +273,11 @@ async fn a_client_that_has_a_response_gets_304() {
         assert_eq!(reply.headers["etag"], etag);
         assert!(!reply.headers.contains_key("content-type"));
     }
-    assert_eq!(asked("W/\"other\"", "max-age=0").await.status, 200);
-    assert_eq!(asked(etag, "no-cache").await.status, 200);
+    assert_eq!(get("W/\"other\"", "max-age=0").await.status, 200);
+    assert_eq!(get(etag, "no-cache").await.status, 200);
     // Changed content is a new response.
     client.create_thread(&sandbox).await;
-    assert_eq!(asked(etag, "max-age=0").await.status, 200);
+    assert_eq!(get(etag, "max-age=0").await.status, 200);
 }
 
 #[tokio::test]

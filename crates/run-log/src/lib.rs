@@ -36,7 +36,7 @@
 //! store.append(&run, claim, "mine".into(), keep.or_create()).await?;
 //! store.append(&run, claim.next(), "Hello".into(), keep).await?;
 //!
-//! // A claim of the next epoch ends the first one: its writer is fenced.
+//! // A claim of the next epoch fences the writer of the first one.
 //! store.append(&run, claim.next_claim(), "mine now".into(), keep).await?;
 //! let late = store.append(&run, claim.next().next(), ", world".into(), keep).await;
 //! assert!(matches!(late, Err(AppendError::Fenced)));

@@ -7,10 +7,11 @@ use crate::{AppendError, ReadError};
 
 /// A store of logs.
 ///
-/// A log is a list of entries with growing positions. Entries never change. A log disappears as a whole, when its time to live is over
-/// or the store loses it.
+/// A log is a list of entries with growing positions. Entries never change. A log disappears only as a whole: when its time to live has
+/// passed, or when the store loses it.
 ///
-/// Appending is conditional: of several instances that append at one position, one succeeds. They need no other coordination.
+/// Appending is conditional: if several instances append different entries at one position, one succeeds. They need no other
+/// coordination.
 ///
 /// Every call is atomic and can be repeated. The `contract` feature has checks for your own stores.
 ///

@@ -163,16 +163,21 @@ fn an_append_wakes_the_readers_of_its_log_once_and_no_others() {
 fn dropping_a_log_wakes_its_readers() {
     let (log, pass) = with_clock();
     append(&log, "r", 0, 1, KEEP.or_create()).unwrap();
-    let reading = thread::spawn({
-        let log = log.clone();
-        move || block_on(log.read(&LogId::run("r"), Position::new(1, 0), 1, PATIENCE))
-    });
-    thread::sleep(Duration::from_millis(50));
+    let id = LogId::run("r");
+    let (woken, waker) = woken();
+    let mut read = pin!(log.read(&id, Position::new(1, 0), 1, PATIENCE));
+    let mut context = Context::from_waker(&waker);
+    assert!(read.as_mut().poll(&mut context).is_pending());
+
     pass(TTL);
-    // The log is dropped by a read of it, or by an append to another one.
+    // An append to another log drops the expired one. The timer of the read is not over yet: only the drop can have woken it.
     append(&log, "other", 0, 1, KEEP.or_create()).unwrap();
-    let missing = reading.join().unwrap();
-    assert!(matches!(missing, Err(ReadError::Missing)), "{missing:?}");
+    assert_eq!(woken.times.load(Ordering::SeqCst), 1);
+    let missing = read.as_mut().poll(&mut context);
+    assert!(
+        matches!(missing, Poll::Ready(Err(ReadError::Missing))),
+        "{missing:?}"
+    );
 }
 
 #[test]
@@ -189,8 +194,8 @@ fn logs_that_are_still_written_are_never_dropped_for_room() {
         assert!(matches!(full, AppendError::Full(_)), "{full:?}");
         assert_eq!(
             full.source().unwrap().to_string(),
-            "the entry exceeds the memory limit of 100000 bytes, and too few logs are over to make room: \
-             raise `MemoryLog::with_limit`"
+            "the entry does not fit into the memory limit of 100000 bytes, and too few logs are over to make room: \
+             raise the limit with `MemoryLog::with_limit`"
         );
     }
     assert!(exists(&log, "a") && exists(&log, "b"));

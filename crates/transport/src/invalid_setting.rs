@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::error::BoxError;
 
-/// An invalid setting of a transport: of [`HttpTransport`](crate::HttpTransport), with the feature `http`.
+/// An invalid setting of an [`HttpTransport`](crate::HttpTransport), its proxy or its certificates (feature `http`).
 ///
 /// It names the setting and never shows its value.
 #[derive(Debug)]

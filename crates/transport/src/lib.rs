@@ -5,7 +5,8 @@
 //! sent](Error::maybe_sent).
 //!
 //! ```text
-//!                    what a client holds
+//!                          client
+//!                            │ holds
 //!                     SharedTransport ───────── any Transport, its type erased once
 //!                            │
 //!                       WithTracing ─────────── a span for each exchange (feature `tracing`)
@@ -18,12 +19,14 @@
 //!         ┌──────────────────┼──────────────────┬──────────────────┐
 //!   HttpTransport         from_fn        your own service   cassette::Player
 //!   hyper, rustls,     a closure, for     Service<Request    plays what was
-//!   kept connections   tests and glue         <Body>>           recorded
+//!   reused connections tests and glue         <Body>>           recorded
 //!         │
-//!      Runtime ──────────────────────────────── time and tasks; TokioRuntime unless replaced
+//!      Runtime ──────────────────────────────── timers and tasks; TokioRuntime unless replaced
 //! ```
 //!
-//! Every [`tower_service::Service`] of the right shape is a [`Transport`]. A closure is one, too:
+//! With their features, `ReqwestTransport` and `UreqTransport` can take the place of `HttpTransport`.
+//!
+//! Every [`tower_service::Service`] of the right shape is a [`Transport`]. [`from_fn`] makes one from a closure:
 //!
 //! ```
 //! use http::{Request, Response, StatusCode};
@@ -84,7 +87,8 @@
 //! # What it does not do
 //! A transport follows no redirect (`ReqwestTransport` needs a setting for that), never sends a request again once a byte of it may have
 //! been sent, keeps no cookies and decompresses nothing. Printed and logged text never shows a header, a body, a query, a key or a
-//! password.
+//! password. There is one exception: the errors of `cassette::Player` show excerpts of
+//! paths and bodies, which you can mask.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

@@ -18,7 +18,7 @@ const EACH: usize = 20;
 fn silent_server() -> (SocketAddr, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (closed, heard) = channel();
+    let (closed, closings) = channel();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, closed) = (stream.unwrap(), closed.clone());
@@ -39,7 +39,7 @@ fn silent_server() -> (SocketAddr, Receiver<()>) {
             });
         }
     });
-    (address, heard)
+    (address, closings)
 }
 
 fn threads() -> usize {
@@ -59,8 +59,8 @@ fn soon(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn threads_and_connections_end_with_what_they_are_for() {
-    let (address, closed) = silent_server();
+fn threads_and_connections_end_when_their_exchange_is_dropped() {
+    let (address, closings) = silent_server();
     let transport = UreqTransport::new();
     let get = |path| {
         let request = http::Request::get(format!("http://{address}{path}"));
@@ -80,12 +80,12 @@ fn threads_and_connections_end_with_what_they_are_for() {
             body
         })
         .collect();
-    soon("one for each", || threads() == 2 * EACH);
+    soon("each exchange has a thread", || threads() == 2 * EACH);
     drop(heads);
-    soon("those of heads end", || threads() == EACH);
+    soon("the threads that wait for heads end", || threads() == EACH);
     drop(bodies);
-    soon("those of bodies end", || threads() == 0);
+    soon("the threads that read bodies end", || threads() == 0);
     for _ in 0..2 * EACH {
-        closed.recv_timeout(Duration::from_secs(10)).unwrap();
+        closings.recv_timeout(Duration::from_secs(10)).unwrap();
     }
 }

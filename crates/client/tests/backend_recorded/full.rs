@@ -48,7 +48,7 @@ async fn an_answer_without_room_goes_on_for_connected_browsers() {
         let [error] = &errors[..] else {
             panic!("{errors:?}");
         };
-        let said = format!("the entry exceeds the memory limit of {bytes} bytes");
+        let said = format!("the entry does not fit into the memory limit of {bytes} bytes");
         assert!(error.contains(&said), "{error}");
 
         assert_eq!(

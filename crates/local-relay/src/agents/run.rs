@@ -102,6 +102,7 @@ impl Run {
         let id = format!("toolu_{}", Uuid::new_v4().simple());
         self.send(ToolInputStart::new(id.clone(), name.clone()))
             .await;
+        // In characters: a delta must not end within one.
         let characters: Vec<char> = input.get().chars().collect();
         for piece in characters.chunks(INPUT_DELTA) {
             self.keep_pace().await;

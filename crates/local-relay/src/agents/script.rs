@@ -7,7 +7,7 @@ use super::{Run, RunResult};
 
 /// A fixed answer: chunks with pauses between them, the same in every run.
 ///
-/// The relay adds `start` and the closing `message-metadata` and `finish`. The latter two of a script replace those of the relay.
+/// The relay adds `start`, and `message-metadata` and `finish` at the end. If a script has the latter two, they replace the relay's.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,6 +54,7 @@ impl Script {
             if line.is_empty() || line == "[DONE]" {
                 continue;
             }
+            // Before the chunks: a pause has no `type`, and would be an invalid chunk.
             if let Ok(Pause { pause }) = serde_json::from_str(line) {
                 steps.push(Step::Pause(Duration::from_millis(pause)));
                 continue;

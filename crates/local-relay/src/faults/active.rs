@@ -27,7 +27,7 @@ pub(crate) struct Due<T> {
 }
 
 impl<T> Due<T> {
-    /// Returns whether it strikes now, and counts the strike. Ask only when it is due, and then carry it out.
+    /// Returns whether the fault strikes now, and counts the strike. Call this only when the fault is due, and carry it out on true.
     pub(crate) fn strike(&self) -> bool {
         self.active.strike()
     }
@@ -36,6 +36,7 @@ impl<T> Due<T> {
 impl Faults {
     pub(crate) fn add(&self, fault: Fault) {
         let mut active = self.lock();
+        // Spent faults are never removed otherwise: a test may add one for each of its requests.
         active.retain(|active| !active.fault.is_spent());
         active.push(Active {
             fault,
@@ -45,6 +46,7 @@ impl Faults {
 
     pub(crate) fn clear(&self) {
         for active in self.lock().drain(..) {
+            // Bodies and runs under way hold clones, which must not strike any more.
             active.cleared.store(true, Ordering::SeqCst);
         }
     }

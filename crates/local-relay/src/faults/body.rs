@@ -58,6 +58,7 @@ impl FaultyBody {
                     && (is_between_events || !matches!(due.what, Effect::Event(_)))
             };
             let at = self.due.iter().position(is_now)?;
+            // Removed even if it does not strike: its strikes are used up, or the faults were cleared.
             let due = self.due.remove(at);
             if due.strike() {
                 return Some(due.what);
@@ -68,6 +69,7 @@ impl FaultyBody {
     /// Takes the bytes up to the next byte count at which a fault is due.
     fn next_piece(&mut self) -> Bytes {
         let limits = self.due.iter().filter_map(|due| match due {
+            // An event is inserted only between two others, so it cuts no piece.
             Due {
                 what: Effect::Event(_),
                 ..
@@ -79,6 +81,7 @@ impl FaultyBody {
             .and_then(|limit| usize::try_from(limit).ok())
             .map_or(self.rest.len(), |limit| limit.min(self.rest.len()));
         let piece = self.rest.split_to(length);
+        // Each frame of a run's stream is one event, and its last piece completes it.
         if self.rest.is_empty() {
             self.sent.add_event(piece.len());
         } else {
@@ -99,6 +102,7 @@ impl FaultyBody {
         let alarm = self
             .alarm
             .get_or_insert_with(|| Box::pin(sleep_until(first)));
+        // The fault that was the earliest may be done.
         if alarm.deadline() != first {
             alarm.as_mut().reset(first);
         }
@@ -150,6 +154,7 @@ impl Body for FaultyBody {
                     context.waker().wake_by_ref();
                 }
                 Poll::Ready(None) => self.state = State::Ended,
+                // Only a silent body needs the alarm: each poll of one that goes on checks the time.
                 Poll::Pending => ready!(self.poll_alarm(context)),
             }
         }

@@ -245,6 +245,7 @@ impl Fault {
 
     /// Counts a strike and returns true, unless it has used up its strikes.
     pub(super) fn strike(&self) -> bool {
+        // One atomic step, so that concurrent requests do not strike more often than `times`.
         let more = |struck| (self.times.is_none_or(|times| struck < times)).then_some(struck + 1);
         let struck = &self.struck;
         struck

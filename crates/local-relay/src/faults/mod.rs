@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A [`Due`] fault is chosen when something begins, and counted only when it strikes. Between the two, other requests may use up its
-//! strikes, or the faults may be cleared. So everybody asks [`Due::strike`] at the moment itself, and does nothing if it returns false.
+//! strikes, or the faults may be cleared. So [`Due::strike`] is called at the moment itself, and nothing happens if it returns false.
 
 mod active;
 mod body;

@@ -157,6 +157,8 @@ impl Feed {
             Event::Chunk(chunk) => u32::try_from(chunk.json.len()).unwrap_or(u32::MAX),
             _ => 0,
         };
+        // The log and the list of readers are used under one lock: a reader that joins now has the event in its past or gets it,
+        // never both.
         let readers = {
             let mut state = self.lock();
             state.log.push(event.clone());
@@ -164,6 +166,7 @@ impl Feed {
             state.readers.clone()
         };
         for reader in readers {
+            // An event beyond the whole lag waits until the reader has sent everything before it.
             let room = reader.room.acquire_many_owned(size.min(MAX_LAG));
             if let Ok(room) = room.await {
                 let event = event.clone();
@@ -177,6 +180,7 @@ impl Feed {
     pub(crate) fn break_off(&self) {
         for reader in self.lock().readers.drain(..) {
             let event = Event::Restarted;
+            // Without a permit: the end must not wait for a reader that lags.
             reader.events.send(Sent { event, _room: None }).ok();
         }
     }

@@ -4,7 +4,7 @@
 //!   write(chunk) ─► restart due? ─► runtime dies? ─► after an error? drop ─► message, progress ─► feed
 //!                                        └─► never returns
 //!
-//!   end ─► closes open parts          tell_end ─► metadata, finish
+//!   end ─► closes open parts          send_end ─► metadata, finish
 //!   message | rival_message ─► the turn that is stored
 //! ```
 //!
@@ -116,9 +116,11 @@ impl Journal {
         let mut written = self.written.lock().await;
         self.restart_if_due(&written);
         if self.dies(&mut written) {
+            // The run still needs the lock for its end.
             drop(written);
             return std::future::pending().await;
         }
+        // The relay drops everything after an error. Its own closing chunks follow.
         if written.error.is_some() {
             return;
         }
@@ -170,6 +172,7 @@ impl Journal {
 
     fn restart_if_due(&self, written: &Written) {
         let strikes = |due: &Due<()>| written.progress.has_reached(due.after) && due.strike();
+        // At most one restart for each run: later faults keep their strikes for the next one.
         if !self.is_abandoned()
             && self.restarts.iter().any(strikes)
             && let Some(relay) = self.relay.upgrade()
@@ -213,6 +216,7 @@ impl Journal {
         let timed = async {
             for time in times {
                 sleep_until(time).await;
+                // The fault may be spent or cleared by now, and then it does not strike.
                 if self.is_dead().await {
                     return;
                 }
@@ -243,6 +247,7 @@ impl Journal {
     /// Returns the answer as the joined reader saw it, if that reader stores the run.
     pub(crate) async fn rival_message(&self, metadata: &RunMetadata) -> Option<UiMessage> {
         let written = self.written.lock().await;
+        // Metadata of the agent is among the events that the reader saw.
         let metadata = written.metadata.is_none().then_some(metadata);
         let rival = lock(&self.rival);
         let rival = rival
@@ -285,7 +290,7 @@ impl Journal {
     }
 
     /// Sends the closing metadata and `finish` to the readers.
-    pub(crate) async fn tell_end(&self, metadata: RunMetadata) {
+    pub(crate) async fn send_end(&self, metadata: RunMetadata) {
         let written = self.written.lock().await;
         if written.metadata.is_none() {
             self.feed.emit(Event::Metadata(Arc::new(metadata))).await;

@@ -52,6 +52,7 @@ pub(crate) fn joined(relay: &Relay, journal: &Journal) -> RelayResponse {
     } else {
         (journal.feed.join(), Vec::new())
     };
+    // A reader that has missed nothing is live at once, and so is one that gets a replay.
     let is_fresh = subscription.missed == 0;
     let hold_back = if is_fresh {
         Duration::ZERO
@@ -60,6 +61,7 @@ pub(crate) fn joined(relay: &Relay, journal: &Journal) -> RelayResponse {
     };
     let due = relay.faults.of_race();
     if !due.is_empty() || journal.is_abandoned() {
+        // After a restart, the reader that started the run is gone: the first one to join stores it.
         journal.compete(Rival::new(message_id, subscription.missed, due));
     }
     let reader = Reader {
@@ -128,6 +130,7 @@ impl Reader {
         if connection.write(&start.encode()).await.is_err() {
             return;
         }
+        // A reader that has left is noticed even while the run is silent, so that no agent waits for it.
         tokio::select! {
             _ = self.pass_on(&connection) => {}
             () = connection.0.closed() => {}
@@ -147,6 +150,7 @@ impl Reader {
                     {
                         return self.deliver(received.event(), connection).await;
                     }
+                    // Held with its permit, so that the bytes held back count as lag.
                     Ok(Some(received)) => held.push(received),
                     // The run has ended, and its silence has only begun.
                     Ok(None) => {

@@ -10,6 +10,7 @@ pub(super) fn cut_elsewhere(events: Vec<Event>) -> Vec<Event> {
     let mut held: Option<Delta> = None;
     for event in events {
         let Some(mut delta) = Delta::of(&event) else {
+            // This event may end the part, so the rest of the part comes first.
             cut.extend(held.take().map(Delta::into_event));
             cut.push(event);
             continue;

@@ -37,6 +37,7 @@ impl Rival {
         finish: Option<&Finish<'static>>,
     ) -> UiMessage {
         let mut message = Assembler::new();
+        // A second view of the same events: it derives the same ids as that of the reader itself.
         let mut view = View::new(self.message_id);
         let start = Start::new().message_id(self.message_id.to_string());
         apply(&mut message, &start.into());

@@ -88,6 +88,7 @@ impl NewRun {
                 (history, session)
             })
             .unwrap_or_default();
+        // Before the agent runs: the first reader misses no event.
         let subscription = journal.feed.join();
         started
             .send(Started {
@@ -140,6 +141,7 @@ impl NewRun {
         match outcome {
             Outcome::Cancelled => journal.feed.emit(Event::Cancelled).await,
             Outcome::Dead => {
+                // `notify_one` leaves a permit, so a cancellation before this point counts.
                 stream.cancelled.notified().await;
                 journal.feed.emit(Event::Cancelled).await;
             }
@@ -176,6 +178,7 @@ impl NewRun {
                 result_subtype,
             } = journal.reported();
             let elapsed = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            // An agent may report its own duration.
             usage.duration_ms = usage.duration_ms.or(Some(elapsed));
             metadata.result_subtype = Some(result_subtype);
             metadata.usage = usage;
@@ -187,13 +190,14 @@ impl NewRun {
                 None => vec![self.message.clone(), journal.message(&metadata).await],
             };
             if let Err(error) = storage::check(&turn, self.relay.faults.strikes_storing()) {
-                journal.tell_end(metadata).await;
+                journal.send_end(metadata).await;
                 self.fail(&format!("sandbox_error: {error}"));
                 return;
             }
             self.store(turn, usage, session);
         }
-        journal.tell_end(metadata).await;
+        journal.send_end(metadata).await;
+        // A cancellation only shortens the delay: the turn is stored already, or has failed.
         tokio::select! {
             () = sleep(self.relay.done_delay) => {}
             () = stream.cancelled.notified() => {}

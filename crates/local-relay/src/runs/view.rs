@@ -70,6 +70,7 @@ impl View {
             Chunk::TextEnd(part) => self.knows(&mut part.id),
             Chunk::ReasoningEnd(part) => self.knows(&mut part.id),
             Chunk::ToolInputStart(call) => self.announce(&call.tool_call_id),
+            // Announces the call also to a reader that missed its start: it has the name and the whole input.
             Chunk::ToolInputAvailable(call) => self.announce(&call.tool_call_id),
             Chunk::ToolInputError(call) => self.announce(&call.tool_call_id),
             Chunk::ToolInputDelta(call) => self.announced(&call.tool_call_id),

@@ -166,6 +166,7 @@ impl Shell {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A group of its own, so that a timeout can kill its children as well.
             .process_group(0);
         let mut child = process.spawn().map_err(|error| match error.kind() {
             io::ErrorKind::ArgumentListTooLong => ExecError::TooLong,
@@ -183,6 +184,7 @@ impl Shell {
             let read = async {
                 tokio::join!(keep(out, &mut stdout), keep(err, &mut stderr));
             };
+            // Read and wait at the same time: a command with much output would block on a full pipe.
             tokio::pin!(read);
             timeout(command.timeout, async {
                 tokio::select! {
@@ -201,6 +203,7 @@ impl Shell {
                 if is_entered {
                     group.disarm();
                 }
+                // A signal that ends the shell leaves no code.
                 let code = status?.code().unwrap_or(-1);
                 Ok(ExecOutput::new(
                     code,
@@ -231,6 +234,7 @@ impl Shell {
                 process
                     .args(["-c", "--", &command.text])
                     .current_dir(self.on_host(&command.cwd))
+                    // The environment of the relay's process may hold secrets.
                     .env_clear()
                     .envs(self.variables(command));
                 Ok(process)
@@ -283,6 +287,7 @@ impl Shell {
         if let Confinement::Unconfined = self.confinement {
             variables.insert("TMPDIR".to_owned(), self.dir.join("tmp").into());
         }
+        // Later ones replace earlier ones: those of the command win.
         for (name, value) in valid(&self.envs).chain(valid(&command.envs)) {
             variables.insert(name.clone(), value.into());
         }
@@ -294,6 +299,7 @@ impl Shell {
         if let State::Closed = *state {
             return Err(io::Error::other("the sandbox was deleted").into());
         }
+        // If the first process has ended, so have its namespaces, and this command gets new ones.
         if let State::Held(holder) = &mut *state
             && holder.is_alive()
         {

@@ -86,14 +86,11 @@ impl Files {
     }
 
     pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let (mut file, length) = self.open_to_read(path)?;
+        let (file, length) = self.open_to_read(path)?;
         if length > LONGEST_FILE {
             return Err(failed(path, io::ErrorKind::FileTooLarge.into()));
         }
-        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-        file.read_to_end(&mut content)
-            .map_err(|error| failed(path, error))?;
-        Ok(content)
+        read_up_to(file, LONGEST_FILE).map_err(|error| failed(path, error))
     }
 
     /// Opens a file to read, and returns it with its length.
@@ -278,6 +275,7 @@ impl Files {
         let mut links = 0;
         while let Some(segment) = rest.pop_front() {
             if segment == ".." {
+                // Safe, because `place` contains no link: they are resolved as they come. At the root, nothing is popped.
                 place.pop();
                 continue;
             }
@@ -293,6 +291,7 @@ impl Files {
                 continue;
             }
             links += 1;
+            // Links may form a circle.
             if links > MAX_LINKS {
                 return Err(failed(
                     path,
@@ -335,6 +334,7 @@ impl Files {
         let Some(owner) = self.owner else {
             return self.dir.create_dir_all(or_dot(place));
         };
+        // One by one, because each new directory has to be given to the owner.
         let mut made = PathBuf::new();
         for segment in place {
             made.push(segment);
@@ -368,6 +368,16 @@ fn segments(path: &Path) -> VecDeque<OsString> {
             _ => None,
         })
         .collect()
+}
+
+/// Reads a file to its end, and fails beyond the limit. The length of the file does not suffice: a command may write to it meanwhile.
+fn read_up_to(file: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.take(limit + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(content)
 }
 
 fn failed(path: &str, source: io::Error) -> FileError {
@@ -412,13 +422,20 @@ mod tests {
         (start, rest).prop_map(|(start, rest)| format!("{start}{}", rest.join("/")))
     }
 
+    #[test]
+    fn a_file_that_grows_while_it_is_read_does_not_exceed_the_limit() {
+        let endless = read_up_to(io::repeat(7), 10).unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_up_to(&b"four"[..], 4).unwrap(), b"four");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
         fn no_path_and_no_link_leads_out(
             links in prop::collection::vec((path(), path()), 0..6),
-            asked in path(),
+            one in path(),
             other in path(),
         ) {
             let dir = tempfile::tempdir().unwrap();
@@ -437,17 +454,17 @@ mod tests {
                 }
             }
 
-            let (asked, other) = (real(&asked), real(&other));
-            if let Ok(content) = files.read(&asked) {
+            let (one, other) = (real(&one), real(&other));
+            if let Ok(content) = files.read(&one) {
                 prop_assert_ne!(content, SECRET);
             }
-            for entry in files.list(&asked, 3).unwrap_or_default() {
+            for entry in files.list(&one, 3).unwrap_or_default() {
                 let is_file = entry.file_type == Some(EntryType::File);
                 prop_assert!(!is_file || entry.size != Some(SECRET.len() as u64));
             }
-            files.write(&asked, b"written").ok();
+            files.write(&one, b"written").ok();
             files.make_dir(&other).ok();
-            files.rename(&asked, &other).ok();
+            files.rename(&one, &other).ok();
             files.remove(&other).ok();
             let left: Vec<_> = std::fs::read_dir(&host)
                 .unwrap()

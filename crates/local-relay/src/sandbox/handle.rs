@@ -124,6 +124,7 @@ impl Sandbox {
     /// Ends the processes and removes the files.
     pub(crate) async fn close(&self) {
         self.inner.shell.close().await;
+        // After the processes, which could otherwise write new files.
         let dir = self
             .inner
             .dir

@@ -3,7 +3,7 @@
 #
 # That script runs in inner user and mount namespaces. There all mounts are locked, so that not even root can undo them.
 #
-# `-n`, because there is no table of mounts to update. Paths that the mounts hide are not canonicalized.
+# `mount -n`, because there is no table of mounts to update; `--no-canonicalize`, because the mounts may hide the path.
 set -e
 
 # The id of this process on the host. Until near the end, `/proc` is still the host's.

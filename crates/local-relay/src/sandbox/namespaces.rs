@@ -136,6 +136,7 @@ impl Holder {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
+        // Kept open: its end ends the sandbox.
         let stdin = unshare.stdin.take();
         let stdout = unshare.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let stderr = unshare.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;

@@ -3,8 +3,7 @@ use std::time::SystemTime;
 use http::StatusCode;
 use serde_json::json;
 use twentyfirst_protocol::vaults::{
-    Credential, CredentialStatus, DeleteVault, GetVault, Suggestion, Vault, VaultDetail, VaultList,
-    VaultStatus,
+    Credential, CredentialStatus, GetVault, Suggestion, Vault, VaultDetail, VaultList, VaultStatus,
 };
 use twentyfirst_protocol::{Timestamp, VaultId};
 use uuid::Uuid;
@@ -104,7 +103,7 @@ pub(crate) async fn update(call: Call) -> Result<RelayResponse, Refusal> {
 pub(crate) async fn delete(call: Call) -> Result<RelayResponse, Refusal> {
     let team = admit(&call)?;
     let force = call.query("force").as_deref() == Some("true");
-    let vault_id = DeleteVault::new(&vault_id(&call)?).vault_id;
+    let vault_id = vault_id(&call)?;
     with_vault(&call, &vault_id, &team, |vault| {
         if force {
             let is_used = vault

@@ -7,6 +7,7 @@
 )]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,12 +18,13 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, LocalRelayBuilder};
+use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, LocalRelayBuilder, Run, RunResult};
 
 /// The time within which everything happens unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of a relay, with a key.
 #[derive(Clone)]
@@ -215,6 +217,31 @@ impl Client {
     }
 }
 
+/// A point at which an agent waits for the test. Tests thus do not depend on the speed of the machine.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<Notify>);
+
+impl Gate {
+    /// Lets the agent pass once, now or when it comes.
+    pub fn open(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits for the test.
+    pub async fn pass(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// Creates an agent that waits for the test at a gate.
+pub fn gated<R>(gate: &Gate, behaviour: impl Fn(Run, Gate) -> R + Send + Sync + 'static) -> Agent
+where
+    R: Future<Output = RunResult> + Send + 'static,
+{
+    let gate = gate.clone();
+    Agent::new(move |run| behaviour(run, gate.clone()))
+}
+
 /// Lets a relay run commands even without namespaces. A relay of root would otherwise refuse them.
 pub fn with_commands(builder: LocalRelayBuilder) -> LocalRelayBuilder {
     let default = LocalRelay::start().unwrap().isolation();
@@ -379,7 +406,7 @@ impl Stream {
         loop {
             match self.try_next().await {
                 Ok(Some(event)) => events.push(event),
-                Ok(None) => panic!("the stream ends as if all was said: {events:?}"),
+                Ok(None) => panic!("the stream ends properly: {events:?}"),
                 Err(_) => return events,
             }
         }

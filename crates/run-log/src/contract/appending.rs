@@ -1,9 +1,7 @@
 use bytes::Bytes;
 
-use super::subject::{Subject, done, ensure, equal, fenced};
+use super::subject::{Checked, Subject, done, ensure, equal, fenced};
 use crate::{AppendError, LogId, Position, RunLog};
-
-type Checked = Result<(), String>;
 
 pub(super) async fn entries_are_read_in_the_order_of_their_positions(
     s: Subject<'_, impl RunLog>,

@@ -1,9 +1,7 @@
 use std::time::{Duration, Instant};
 
-use super::subject::{KEEP, PATIENCE, Subject, done, ensure, equal};
+use super::subject::{Checked, KEEP, PATIENCE, Subject, done, ensure, equal};
 use crate::{AppendError, Keep, Position, ReadError, RunLog};
-
-type Checked = Result<(), String>;
 
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -12,10 +10,10 @@ pub(super) async fn a_log_expires_and_is_never_recreated(s: Subject<'_, impl Run
     let claim = Position::new(7, 0);
     let keep = Keep::existing(SHORT);
     let append = |at, keep| s.log.append(&id, at, "a".into(), keep);
+    let start = Instant::now();
     done("creating", append(claim, keep.or_create()).await)?;
 
     // A read that waits when the log expires returns well before the end of its wait.
-    let start = Instant::now();
     loop {
         match s.log.read(&id, claim, 1, PATIENCE).await {
             Err(ReadError::Missing) => break,

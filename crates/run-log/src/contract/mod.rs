@@ -1,8 +1,8 @@
 //! Checks of the promises of every [`RunLog`], for testing your own store.
 //!
 //! They need no test runner: [`check`] is a future for the runtime of the store. Each run uses new names for its logs, so others may use
-//! the store at the same time, and leaves the logs to expire. All checks together take some ten seconds, mostly waiting for logs to
-//! expire.
+//! the store at the same time. It does not delete its logs: they expire. All checks together take some ten seconds, mostly waiting for
+//! logs to expire.
 //!
 //! ```
 //! use twentyfirst_run_log::{MemoryLog, contract};
@@ -32,7 +32,7 @@ use crate::RunLog;
 pub struct Violation {
     /// The name of the check.
     pub check: &'static str,
-    /// The expected behaviour, and that of the store.
+    /// The expected and the actual behaviour.
     pub what: String,
 }
 

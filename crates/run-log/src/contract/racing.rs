@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
 use std::str;
 
-use super::subject::{Boxed, Random, Subject, all, done, ensure, equal, pause};
+use super::subject::{Boxed, Checked, Random, Subject, all, done, ensure, equal, pause};
 use crate::{AppendError, LogId, Position, RunLog};
-
-type Checked = Result<(), String>;
 
 pub(super) async fn one_of_many_claims_wins(s: Subject<'_, impl RunLog>) -> Checked {
     let s = &s;

@@ -1,9 +1,8 @@
 use std::time::{Duration, Instant};
 
-use super::subject::{Boxed, PATIENCE, Subject, all, done, ensure, equal, pause};
+use super::subject::{Boxed, Checked, PATIENCE, Subject, all, done, ensure, equal, pause};
 use crate::{Page, Position, ReadError, RunLog};
 
-type Checked = Result<(), String>;
 type Places = Vec<(u64, u64)>;
 /// The position to read after, the limit, and the expected positions.
 type Case<'a> = ((u64, u64), usize, &'a [(u64, u64)]);

@@ -10,6 +10,9 @@ use bytes::Bytes;
 
 use crate::{AppendError, Keep, LogId, Page, Position, ReadError, RunLog};
 
+/// The result of a check, with the text of the violation.
+pub(super) type Checked = Result<(), String>;
+
 /// The time to live of the logs in most checks.
 pub(super) const KEPT: Duration = Duration::from_secs(120);
 

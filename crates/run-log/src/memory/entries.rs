@@ -6,8 +6,8 @@
 //!   above(after) = packs above it, decompressed ++ a copy of the open entries
 //! ```
 //!
-//! `cost` must never be less than what `push` then takes: the store keeps its memory limit by asking `cost` first. Both go by the same
-//! `growth`, and a property below checks it.
+//! The store keeps its memory limit by asking `cost` before each `push`, so `cost` must never be less than `push` then takes. Both use
+//! the same `growth`, and a property below checks the rule.
 
 use std::mem;
 
@@ -15,13 +15,13 @@ use bytes::Bytes;
 use lz4_flex::block;
 use twentyfirst_protocol::run_log::Position;
 
-/// The number of entries in a pack, after which it is compressed.
-const OPEN: usize = 64;
+/// The number of entries at which a pack is full.
+const PACK_ENTRIES: usize = 64;
 
 /// The most bytes in a pack. A larger entry has a pack of its own.
-const PACK: usize = 64 * 1024;
+const PACK_BYTES: usize = 64 * 1024;
 
-/// The capacity of the first list of packs.
+/// The initial capacity of the list of packs.
 const FIRST_PACKS: usize = 4;
 
 /// The least bytes and places by which the open pack grows.
@@ -76,7 +76,8 @@ impl Entries {
     /// Returns the bytes that another entry would add, as an upper bound.
     pub(super) fn cost(&self, at: Position, entry: &[u8]) -> usize {
         let begins_another = !self.open.has_room_for(at, entry);
-        let is_last = self.open.places.len() + 1 == OPEN;
+        let is_last = self.open.places.len() + 1 == PACK_ENTRIES;
+        // `push` then finishes a pack, and the list of packs may have to grow for it. The pack itself takes no more than it did open.
         let list = match (begins_another || is_last) && self.packs.len() == self.packs.capacity() {
             true => self.more_packs() * size_of::<Pack>(),
             false => 0,
@@ -128,7 +129,7 @@ impl Entries {
             self.pack();
         }
         self.open.push(at, entry);
-        if self.open.places.len() == OPEN {
+        if self.open.places.len() == PACK_ENTRIES {
             self.pack();
         }
     }
@@ -142,7 +143,7 @@ impl Entries {
         self.packs.push(pack);
     }
 
-    /// Returns by how many packs the list grows. A `Vec` would double, and leave half of the list empty in a log that ends.
+    /// Returns by how many packs the list grows. Doubling, as `Vec` does, would leave up to half of the list empty in a log that has ended.
     fn more_packs(&self) -> usize {
         (self.packs.len() / 4).max(FIRST_PACKS)
     }
@@ -203,8 +204,9 @@ impl Open {
 
     /// Returns whether the entry fits into this pack. An empty pack takes any entry.
     fn has_room_for(&self, at: Position, entry: &[u8]) -> bool {
+        // A place holds only the distance from the first position of the pack, in 32 bits.
         let is_near = || u32::try_from(at.seq.wrapping_sub(self.first.seq)).is_ok();
-        let fits = || self.bytes.len() + entry.len() <= PACK;
+        let fits = || self.bytes.len() + entry.len() <= PACK_BYTES;
         self.places.is_empty() || (at.epoch == self.first.epoch && is_near() && fits())
     }
 
@@ -234,7 +236,7 @@ impl Open {
             .partition_point(|(behind, _)| is_before(position(self.first, *behind)))
     }
 
-    /// Returns a copy of the entries from `index` on.
+    /// Returns a copy of the entries from `index` on. They share one new buffer.
     fn from(&self, index: usize) -> impl Iterator<Item = (Position, Bytes)> + '_ {
         let start = match index.checked_sub(1) {
             None => 0,

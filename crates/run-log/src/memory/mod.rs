@@ -7,8 +7,8 @@
 //!                     └───► nothing yet ─► Waiting: registers a waker under the lock, and looks again when woken
 //! ```
 //!
-//! A log leaves the map in three ways: a call finds it expired, a sweep finds it expired, or an append needs its memory and the log is
-//! over. A log that is still written is never dropped.
+//! A log leaves the map in three ways: a call finds it expired, a sweep finds it expired, or it is over and an append needs its memory.
+//! A log that is still written is never dropped for its memory.
 
 mod entries;
 mod state;
@@ -42,7 +42,7 @@ use crate::{AppendError, Page, ReadError, RunLog};
 /// Entries are copied, and old ones are compressed.
 ///
 /// At the limit, the store first drops logs that have expired, then logs that are over ([`Keep::is_over`]) in the order of their
-/// expiry. It never drops a log that is still written: an append without room fails with [`AppendError::Full`].
+/// expiry. It drops no log that is still written: if there is no room without it, an append fails with [`AppendError::Full`].
 ///
 /// # Time
 /// Calls see a log expire on time. A later append to any log frees its memory, at most once a second.
@@ -148,9 +148,11 @@ impl RunLog for MemoryLog {
                 Some(Found::Entries(entries)) => return Ok(Page::new(entries)),
                 Some(Found::NothingYet { left }) => left,
             };
+            // After the last look: an entry that came with the end of the wait is still returned.
             if is_over {
                 return Ok(Page::default());
             }
+            // One timer for the whole read: the wait must not begin anew each time the read is woken.
             let timer = timer.get_or_insert_with(|| (self.sleep)(wait));
             // Nothing runs when a log expires, so nothing would wake this read: it needs a timer of its own.
             let expiry = (left < wait).then(|| (self.sleep)(left));

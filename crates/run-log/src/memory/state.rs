@@ -54,7 +54,7 @@ pub(super) enum Found {
 /// The store has no room for an entry.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the entry exceeds the memory limit of {limit} bytes, and too few logs are over to make room: raise `MemoryLog::with_limit`"
+    "the entry does not fit into the memory limit of {limit} bytes, and too few logs are over to make room: raise the limit with `MemoryLog::with_limit`"
 )]
 struct OutOfRoom {
     limit: usize,
@@ -99,6 +99,7 @@ impl State {
         } else if !keep.create {
             return Err(AppendError::Missing);
         }
+        // No log has this position: reads begin after it.
         if at == Position::START {
             return Err(AppendError::Fenced);
         }
@@ -115,10 +116,11 @@ impl State {
                 waiting: Vec::new(),
             })
         });
-        self.taken -= log.taken();
+        let before = log.taken();
         log.entries.push(at, entry);
-        self.taken += log.taken();
+        self.taken = self.taken - before + log.taken();
         log.expires = expires;
+        // May be too early, when the log is renewed later. Then a sweep finds nothing, and computes it anew.
         self.next_expiry = Some(self.next_expiry.map_or(expires, |next| next.min(expires)));
         log.is_over = keep.is_over;
         self.woken.extend(log.take_waiting());
@@ -169,6 +171,7 @@ impl State {
         match log.waiter(ticket) {
             Ok(index) => log.waiting[index].1.clone_from(waker),
             Err(index) => {
+                // A `Vec` would begin with room for four, and most logs have one reader.
                 if log.waiting.is_empty() {
                     log.waiting.reserve_exact(1);
                 }
@@ -178,6 +181,7 @@ impl State {
         Poll::Pending
     }
 
+    /// Removes the waker of a reader that no longer waits.
     pub(super) fn forget(&mut self, id: &LogId, ticket: u64) {
         if let Some(log) = self.logs.get_mut(id)
             && let Ok(index) = log.waiter(ticket)
@@ -186,6 +190,7 @@ impl State {
         }
     }
 
+    /// Returns a log. If it has expired, drops it and returns `None`.
     fn living(&mut self, id: &LogId, now: Instant) -> Option<&mut Log> {
         if self.logs.get(id).is_some_and(|log| log.expires <= now) {
             self.drop_log(&id.clone());
@@ -208,6 +213,7 @@ impl State {
         if self.taken + more <= self.limit {
             return Ok(());
         }
+        // Expired logs first: nobody can read them any more.
         self.sweep(now);
         let mut over: Vec<(Instant, LogId, usize)> = self
             .logs
@@ -216,6 +222,7 @@ impl State {
             .map(|(id, log)| (log.expires, id.clone(), log.taken()))
             .collect();
         let can_be_freed: usize = over.iter().map(|(_, _, taken)| taken).sum();
+        // Before the first is dropped: all or none.
         if self.taken - can_be_freed + more > self.limit {
             let limit = self.limit;
             return Err(AppendError::Full(Box::new(OutOfRoom { limit })));

@@ -30,6 +30,7 @@ impl<'a> Waiting<'a> {
             if self.poll_changed(context).is_ready() {
                 return Poll::Ready(false);
             }
+            // Only after the check: an entry that is there wins over the end of the wait.
             if over.as_mut().poll(context).is_ready() {
                 return Poll::Ready(true);
             }
@@ -41,7 +42,7 @@ impl<'a> Waiting<'a> {
         .await
     }
 
-    /// Looks and registers under one lock: an append between the two would wake nobody.
+    /// Checks and registers under one lock: an append between the two would wake nobody.
     fn poll_changed(&mut self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.poll_changed(self.log, self.after, &mut self.ticket, context.waker())

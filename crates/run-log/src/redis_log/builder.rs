@@ -40,7 +40,7 @@ pub enum ConnectError {
     Refused(#[source] Cause),
     /// The server lacks a command, is a replica, or does not permit the user a command.
     #[error(
-        "Redis refused a command of the run log: use Redis 6.2 or later, no replica, and permit the user the commands listed at `RedisLog`"
+        "Redis refused a command of the run log: use Redis 6.2 or later and not a replica, and permit the user the commands listed at `RedisLog`"
     )]
     Unsuitable(#[source] Cause),
     /// The server could not be reached, or it cannot serve yet.
@@ -60,8 +60,8 @@ impl RedisLogBuilder {
         }
     }
 
-    /// Treats the server as a node of a cluster. `urls` are those of other nodes, for use when the first does not respond: all need the
-    /// same user, password and TLS setting.
+    /// Treats the server as a node of a cluster. `urls` are those of other nodes, which are used if the first does not respond. All nodes
+    /// need the same user, password and TLS setting.
     ///
     /// In a cluster, waiting reads poll their logs every 50 ms.
     #[cfg(feature = "redis-cluster")]
@@ -76,7 +76,7 @@ impl RedisLogBuilder {
         self
     }
 
-    /// Sets the time limit of a call, including a new connection and excluding the wait of a read: 2 s by default.
+    /// Sets the time limit of a call: 2 s by default. It includes making a new connection, and excludes the wait of a read.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -209,10 +209,10 @@ fn refusal(error: RedisError) -> ConnectError {
     let codes = |codes: &[&str]| codes.iter().any(|code| has_code(&error, code));
     let is_refused =
         error.kind() == ErrorKind::AuthenticationFailed || codes(&["WRONGPASS", "NOAUTH"]);
-    let passes = codes(&["LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"]);
+    let is_temporary = codes(&["LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"]);
     if is_refused {
         ConnectError::Refused(cause(error))
-    } else if !passes && error.clone().into_server_errors().is_some() {
+    } else if !is_temporary && error.clone().into_server_errors().is_some() {
         ConnectError::Unsuitable(cause(error))
     } else {
         ConnectError::Unavailable(cause(error))

@@ -68,8 +68,8 @@ impl Link {
 
     /// Sends commands within the time limit, and returns their replies. Error replies are values.
     ///
-    /// Only the next command notices that a connection was closed. It is sent once more over a new connection, which is safe because
-    /// every command of the run log can be repeated.
+    /// If the server closes an idle connection, only the next command notices. That command is sent once more over a new connection, which
+    /// is safe because every command of the run log can be repeated.
     pub(super) async fn send(&self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         let mut used = None;
         let sending = async {
@@ -110,6 +110,7 @@ impl Link {
     }
 
     async fn connection(&self) -> RedisResult<(Connection, u64)> {
+        // Held while connecting, so that concurrent calls share the new connection.
         let mut current = self.current.lock().await;
         if let Some(connection) = &current.connection {
             return Ok((connection.clone(), current.generation));
@@ -142,6 +143,7 @@ impl Link {
                 opened.unwrap_or_else(|_| Err(self.no_response()))
             }
             #[cfg(feature = "redis-cluster")]
+            // Never called: see `can_listen`.
             Server::Cluster(_) => Err(self.no_response()),
         }
     }
@@ -155,6 +157,7 @@ impl Link {
 impl Current {
     /// Drops the connection that a failed call used, so that the next call makes a new one. Keeps a newer connection.
     fn give_up(&mut self, used: Option<u64>) {
+        // The calls that shared a lost connection fail one after the other. A later one must not drop the replacement.
         if used == Some(self.generation) {
             self.connection = None;
         }
@@ -173,6 +176,7 @@ impl Connection {
 }
 
 fn is_lost(error: &RedisError) -> bool {
+    // Not a timeout: no time of the call is left for sending once more.
     (error.is_io_error() || error.is_unrecoverable_error()) && !error.is_timeout()
 }
 

@@ -97,6 +97,8 @@ impl Listener<'_> {
                     }
                 }
                 Next::Round => {
+                    // Removed from the list first: a reader that comes meanwhile adds its channel anew, and `SUBSCRIBE` follows
+                    // `UNSUBSCRIBE`.
                     let idle = self.waits.take_idle();
                     if !idle.is_empty() {
                         self.in_time(sink.unsubscribe(&idle)).await?;

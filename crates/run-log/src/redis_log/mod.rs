@@ -186,6 +186,7 @@ impl RunLog for RedisLog {
         match flight.result(deadline).await {
             Some(result) => {
                 let mut page = result?;
+                // The flight has the limit of the reader that started it.
                 page.entries.truncate(limit);
                 Ok(page)
             }
@@ -266,6 +267,7 @@ impl Shared {
             added => {
                 added.extract_error()?;
                 expires.extract_error()?;
+                // Readers in this process need not wait for the message from the server.
                 self.waits.wake(&key, at);
                 Ok(())
             }
@@ -280,6 +282,7 @@ impl Shared {
         let mut pipe = Pipeline::new();
         pipe.cmd("XRANGE").arg(key);
         pipe.arg(at.to_string()).arg(at.to_string());
+        // Over the connection of appends: it belongs to one, and must not wait behind replays.
         let [found] = replies(self.appends.send(&pipe).await?)?;
         let entry = entries(found)?.pop();
         Ok(entry.map(|(_, bytes)| bytes.into()))
@@ -300,6 +303,7 @@ impl Shared {
         let [found] = replies(self.reads.send(&pipe).await?)?;
         let mut page = Page::new(entries(found)?);
         page.entries.retain(|(at, _)| *at > after);
+        // Only for an empty page: one that has entries proves that the log exists.
         if page.is_empty() && !self.exists(&key).await? {
             return Err(Failure::Missing);
         }

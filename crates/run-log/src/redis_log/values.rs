@@ -101,9 +101,10 @@ pub(super) fn is_not_above(error: &ServerError) -> bool {
 
 /// Returns the replies to the commands between `MULTI` and `EXEC`, or the first error of a refused command.
 ///
-/// Not by `Pipeline::atomic` of redis-rs, which miscounts the replies if `MULTI` itself is refused (1.8.1).
+/// Does not use `Pipeline::atomic` of redis-rs, which miscounts the replies if `MULTI` itself is refused (1.8.1).
 pub(super) fn executed(mut replies: Vec<Value>) -> Result<Vec<Value>, RedisError> {
     let executed = replies.pop();
+    // Before the reply to `EXEC`, which says only that an earlier command was refused.
     for queued in replies {
         queued.extract_error()?;
     }

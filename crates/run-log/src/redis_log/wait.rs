@@ -16,14 +16,16 @@
 //! more at a time when every later append is announced. As long as a log has no subscription, its readers poll every 50 ms: while
 //! subscribing, while the connection is lost, if the user may not subscribe, and in a cluster.
 //!
-//! Not `XREAD BLOCK`: it takes one connection per log. With all logs in one command, it has to send their names again after every entry.
+//! `XREAD BLOCK` is not used: it takes one connection per log, or one command with the names of all logs, sent again after every entry.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use redis::RedisError;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -103,6 +105,7 @@ impl Waits {
         let mut state = self.lock();
         let flights = match state.logs.get_mut(key) {
             Some(log) => {
+                // Messages of several instances may overtake each other.
                 if log.announced.is_none_or(|(latest, _)| latest <= at) {
                     log.announced = Some((at, Instant::now()));
                 }
@@ -162,6 +165,7 @@ impl Waits {
     pub(super) fn disconnected(&self) {
         let mut state = self.lock();
         let State { logs, new, .. } = &mut *state;
+        // The subscriptions ended with the connection, so there is nothing to leave for a log without readers.
         logs.retain(|_, log| log.has_readers());
         let mut flights = Vec::new();
         for log in logs.values_mut() {
@@ -269,6 +273,7 @@ impl Flight {
             announced: None,
         });
         waited.used = Instant::now();
+        // Not one that is done: its result is old, and may be an error.
         let same = |it: &Arc<Self>| it.after == after && !it.is_done();
         // These live until after `drop(state)`: dropping the last handle of a flight takes the lock.
         let under_way = waited.flights();
@@ -324,19 +329,20 @@ impl Flight {
         let mut stage = self.stage.clone();
         let done = stage.wait_for(|it| matches!(it, Stage::Done(_)));
         if let Ok(done) = timeout_at(deadline, done).await {
-            return Some(done.map_or_else(|_| Err(self.ended()), |it| it.result()));
+            return Some(done.map_or_else(|_| Err(Self::ended()), |it| it.result()));
         }
         let looked = stage.wait_for(|it| !matches!(it, Stage::Looking)).await;
         match looked.as_deref() {
             Ok(Stage::Done(result)) => Some(result.clone()),
             Ok(_) => None,
-            Err(_) => Some(Err(self.ended())),
+            Err(_) => Some(Err(Self::ended())),
         }
     }
 
     /// Returns the failure of a flight whose task was dropped with its runtime.
-    fn ended(&self) -> Failure {
-        self.shared.reads.no_response().into()
+    fn ended() -> Failure {
+        let text = "the read shared the look of another one, whose tokio runtime has shut down: read again";
+        RedisError::from(io::Error::other(text)).into()
     }
 }
 
@@ -351,6 +357,7 @@ impl Stage {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        // The last reader has left, so nobody needs the looks any more.
         self.task.abort();
         let mut state = self.shared.waits.lock();
         if let Some(log) = state.logs.get_mut(&self.key) {
@@ -388,6 +395,7 @@ impl Shared {
                 true => LOOK_AT_SUBSCRIBED,
                 false => LOOK_AT_UNSUBSCRIBED,
             };
+            // `notify_one` leaves a permit, so a message between the look and this wait is not missed.
             let _ = timeout_at(Instant::now() + pause, woken.notified()).await;
         }
     }

@@ -14,7 +14,7 @@ const NO_WAIT: Duration = Duration::ZERO;
 /// Connects with a time limit that is short enough for a test.
 async fn connect_impatiently(server: &Server) -> RedisLog {
     RedisLog::builder(&server.url())
-        .timeout(Duration::from_millis(500))
+        .timeout(Duration::from_secs(1))
         .connect()
         .await
         .unwrap()
@@ -77,7 +77,7 @@ async fn closed_connections_neither_lose_nor_double_entries() {
         append_at_last(&writer, &id, (1, seq), "b").await;
     }
     let seen = reading.await.unwrap();
-    // The first entry is at 0. A reader that starts again would read it twice; here none does.
+    // Also the first entry, at 0, only once: a reader that begins again would read it twice.
     assert!(seen.iter().copied().eq(0..=ENTRIES), "{seen:?}");
 }
 
@@ -223,7 +223,7 @@ async fn a_hanging_server_is_unavailable_in_bounded_time_and_applies_nothing_twi
     assert!(matches!(hangs, AppendError::Unavailable(_)), "{hangs:?}");
     assert_eq!(
         whole(&hangs),
-        "the store of the log is unavailable: Redis did not respond within 500ms"
+        "the store of the log is unavailable: Redis did not respond within 1s"
     );
     // The server hangs longer than the wait: the read must fail, not return an empty page.
     let hangs = read(&readers, &id, (1, 0), Duration::from_millis(100)).await;
@@ -231,7 +231,7 @@ async fn a_hanging_server_is_unavailable_in_bounded_time_and_applies_nothing_twi
     let hangs = log.last(&id).await;
     assert!(matches!(hangs, Err(ReadError::Unavailable(_))), "{hangs:?}");
     assert!(
-        start.elapsed() < Duration::from_secs(5),
+        start.elapsed() < Duration::from_secs(15),
         "{:?}",
         start.elapsed()
     );

@@ -51,6 +51,7 @@ impl http_body::Body for ExactLength {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
             match ready!(self.body.poll_data(cx)) {
+                // Skipped, so that an empty piece at the end does not replace `last`.
                 Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => match self.left.checked_sub(data.len() as u64) {
                     None => return Poll::Ready(Some(Err(self.longer()))),

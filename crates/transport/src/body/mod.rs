@@ -26,7 +26,8 @@ use crate::error::{BoxError, Error};
 /// The size of a piece that a thread hands over, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// The number of pieces buffered between a thread and a future. One of them is the channel's slot for its sender.
+/// The number of pieces buffered between a thread and a future. A channel of `futures` holds one more message per sender than its
+/// buffer, so buffers have `PIECES - 1`.
 const PIECES: usize = 2;
 
 /// The body of a request or of a response: bytes in memory, or a stream.
@@ -77,6 +78,7 @@ impl Body {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        // `Any` recognizes a `Body`, and the `Option` lets it be moved out.
         let mut slot = Some(body);
         let as_any: &mut dyn Any = &mut slot;
         if let Some(body) = as_any.downcast_mut::<Option<Self>>().and_then(Option::take) {

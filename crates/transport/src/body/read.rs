@@ -88,6 +88,7 @@ impl ReadBeginning {
     fn poll_truncated(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             let room = self.limit.saturating_sub(self.beginning.len());
+            // Do not poll once more to learn whether the body ends here: a stream may stay silent for long.
             if room == 0 {
                 return Poll::Ready(!self.body.is_end_stream());
             }

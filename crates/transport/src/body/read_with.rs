@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::io::{self, Read};
 use std::pin::Pin;
+use std::task::Poll;
 use std::thread;
 
 use bytes::{Buf as _, Bytes};
@@ -14,8 +15,8 @@ use crate::error::Error;
 impl Body {
     /// Reads the body with a function for readers of the standard library, such as a parser or a writer to disk.
     ///
-    /// The function runs on its own thread. Its `read` blocks until data arrives; one or two pieces, as received from the network,
-    /// are buffered. If the body breaks off, `read` fails, and this method returns the body's error, whatever the function returned.
+    /// The function runs on its own thread. Its `read` blocks until data arrives. One or two pieces are buffered, as received from the
+    /// network. If the body breaks off, `read` fails, and this method returns the body's error, whatever the function returned.
     /// Data that the function leaves unread is dropped.
     ///
     /// ```
@@ -31,7 +32,9 @@ impl Body {
     /// ```
     ///
     /// # Errors
-    /// The error of the body; an error that wraps an [`io::Error`] if no thread can be started; an error if the function panics.
+    /// - The error of the body.
+    /// - An error that wraps an [`io::Error`] if no thread can be started.
+    /// - An error if the function panics.
     ///
     /// # Cancel safety
     /// Dropping the future closes the body at once. The function's next `read` then fails with
@@ -49,14 +52,14 @@ impl Body {
         }
     }
 
-    /// Implements [`read_with`](Self::read_with) on a thread with this name.
+    /// Runs [`read_with`](Self::read_with) on a thread with this name.
     pub(crate) async fn feed<F, T>(mut self, thread: &str, read: F) -> ReadOutcome<T>
     where
         F: FnOnce(&mut dyn Read) -> T + Send + 'static,
         T: Send + 'static,
     {
         let (mut pieces, receiver) = mpsc::channel(PIECES - 1);
-        let (done, result) = oneshot::channel();
+        let (done, mut result) = oneshot::channel();
         let mut reader = Reader {
             pieces: receiver,
             piece: Bytes::new(),
@@ -66,22 +69,37 @@ impl Body {
         if let Err(error) = thread.spawn(move || done.send(read(&mut reader)).ok()) {
             return ReadOutcome::NoThread(error);
         }
+        let mut returned = None;
         let broken = loop {
-            let piece = poll_fn(|cx| self.poll_data(cx)).await;
-            let (piece, end) = match piece {
-                Some(Ok(piece)) => (Some(piece), None),
-                Some(Err(error)) => break Some(error),
-                None => (None, Some(())),
+            let piece = poll_fn(|cx| {
+                // Not only with the next piece: the body may stay silent after the function has returned.
+                if let Poll::Ready(result) = Pin::new(&mut result).poll(cx) {
+                    returned = Some(result);
+                    return Poll::Ready(None);
+                }
+                self.poll_data(cx).map(Some)
+            });
+            let Some(piece) = piece.await else {
+                break None;
             };
-            // A function that has returned reads no more.
-            let is_read = poll_fn(|cx| pieces.poll_ready(cx)).await;
-            if is_read.and_then(|()| pieces.start_send(piece)).is_err() || end.is_some() {
+            let piece = match piece.transpose() {
+                Ok(piece) => piece,
+                Err(error) => break Some(error),
+            };
+            let is_end = piece.is_none();
+            // Fails once the function has returned, which drops the receiver.
+            let has_room = poll_fn(|cx| pieces.poll_ready(cx)).await;
+            if has_room.and_then(|()| pieces.start_send(piece)).is_err() || is_end {
                 break None;
             }
         };
+        // Before the result is awaited: the function may still wait for the next piece.
         drop(pieces);
         drop(self);
-        let result = result.await;
+        let result = match returned {
+            Some(result) => result,
+            None => result.await,
+        };
         match (broken, result) {
             (Some(error), _) => ReadOutcome::Broken(error),
             (None, Ok(result)) => ReadOutcome::Done(result),

@@ -72,6 +72,7 @@ impl Body {
     /// If the file's metadata or position cannot be read.
     pub fn from_file(mut file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
+        // A pipe or a device has no length that could be announced.
         if !metadata.is_file() {
             return Ok(Self::from_reader(file));
         }
@@ -133,6 +134,7 @@ impl<R: AsyncRead> http_body::Body for AsyncReader<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
+        // `split_to` gave the last piece away. This uses its memory again once the reader has dropped it.
         this.buffer.resize(PIECE, 0);
         Poll::Ready(
             match ready!(this.reader.as_mut().poll_read(cx, &mut this.buffer)) {
@@ -151,7 +153,7 @@ type WriteFunction = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 /// A message from the writing thread to its body.
 enum Message {
     Data(Bytes),
-    /// The end. Without it, a thread that panicked would look like one that is done.
+    /// The end, as a message of its own: a thread that panicked also closes the channel, and must not look like one that is done.
     End(io::Result<()>),
 }
 

@@ -40,21 +40,21 @@ impl fmt::Debug for Content<'_> {
     }
 }
 
-/// Finds the parts of a text that must not be written: see [`Recorder::new`](super::Recorder::new).
+/// Replaces the parts of a text that must not be written: see [`Recorder::new`](super::Recorder::new).
 pub struct Masking(Box<Find>);
 
 type Find = dyn Fn(&[u8]) -> Vec<(Range<usize>, &'static str)> + Send + Sync;
 
 impl Masking {
-    /// Masks the ranges that `find` returns for a path, a header's value or a body. It returns them in order, each with its
-    /// replacement.
+    /// Creates a masking from a function. For a path, a header's value or a body, `find` returns the ranges to mask in order, each with
+    /// its replacement.
     pub fn new(
         find: impl Fn(&[u8]) -> Vec<(Range<usize>, &'static str)> + Send + Sync + 'static,
     ) -> Self {
         Self(Box::new(find))
     }
 
-    /// Masks nothing.
+    /// Creates a masking that changes nothing.
     pub fn none() -> Self {
         Self::new(|_| Vec::new())
     }
@@ -66,6 +66,7 @@ impl Masking {
 
     /// Masks all pieces as one text. The replacement of a range goes into the piece where the range begins.
     pub(super) fn mask(&self, pieces: &[Bytes]) -> Vec<Vec<u8>> {
+        // A secret may be cut between two pieces, so no piece can be searched alone.
         let all = pieces.concat();
         let mut places = (self.0)(&all).into_iter().peekable();
         let mut masked = Vec::with_capacity(pieces.len());

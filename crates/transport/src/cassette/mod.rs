@@ -12,7 +12,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let transport = if std::env::var_os("RECORD").is_some() {
 //!     let file = File::create("tests/data/quickstart.jsonl")?;
-//!     // Nothing in this test is secret but what is in headers.
+//!     // In this test, only headers contain secrets.
 //!     SharedTransport::new(Recorder::new(HttpTransport::new()?, file, |_| Masking::none()))
 //! } else {
 //!     let recording = fs::read_to_string("tests/data/quickstart.jsonl")?;
@@ -32,7 +32,7 @@
 //! cookies, tokens, keys, passwords, credentials, signatures or secrets. Everything else goes through a [`Masking`], which
 //! replaces the secrets in bodies, paths and other headers.
 //!
-//! A request matches a recorded one if it differs only where `***` is recorded: secrets may change from run to run.
+//! A request matches a recorded one if it differs only where the recording has `***`, because secrets may change from run to run.
 
 mod format;
 mod masking;

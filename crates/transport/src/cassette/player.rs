@@ -105,22 +105,23 @@ impl Player {
             .count()
     }
 
-    fn find(&self, asked: &Requested) -> Result<Play, NotRecorded> {
+    fn find(&self, requested: &Requested) -> Result<Play, NotRecorded> {
         let mut exchanges = self
             .exchanges
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // The first match in recorded order: identical requests get their responses in this order.
         for exchange in exchanges.iter_mut() {
-            if asked.is(&exchange.request)
+            if requested.is(&exchange.request)
                 && let Some(play) = exchange.play.take()
             {
                 return Ok(play);
             }
         }
-        let shown = asked.masked(self.hook.as_ref());
+        let shown = requested.masked(self.hook.as_ref());
         Err(NotRecorded {
             path: excerpt(&shown.path, 0),
-            difference: asked.difference(&shown, &exchanges),
+            difference: requested.difference(&shown, &exchanges),
             method: shown.method,
         })
     }
@@ -140,12 +141,12 @@ impl Service<Request<Body>> for Player {
         ResponseFuture::new(async move {
             let (head, body) = request.into_parts();
             let body = body.collect_up_to(Body::DEFAULT_LIMIT).await?;
-            let asked = Requested {
+            let requested = Requested {
                 path: format::path(&head.uri),
                 head,
                 body,
             };
-            let play = player.find(&asked).map_err(Error::not_recorded)?;
+            let play = player.find(&requested).map_err(Error::not_recorded)?;
             play.respond(player.pace).await
         })
     }
@@ -232,6 +233,7 @@ impl http_body::Body for PlayedBody {
         Poll::Ready(match this.pieces.pop_front() {
             Some((_, Written::Bytes(bytes))) => Some(Ok(Frame::data(bytes))),
             Some((_, Written::Length(_))) => {
+                // Nothing follows an error, not even the recorded end.
                 this.pieces.clear();
                 this.end = None;
                 let reason = AsRecorded("the body was too long to be recorded".to_owned());
@@ -265,6 +267,7 @@ impl Requested {
             && is_like(recorded.path.as_bytes(), self.path.as_bytes())
             && match &recorded.body {
                 Written::Bytes(bytes) => is_like(bytes, &self.body),
+                // The content was too long to record, so nothing can be compared.
                 Written::Length(_) => true,
             }
     }
@@ -301,6 +304,7 @@ impl Requested {
             .iter()
             .filter(|recorded| recorded.method == self.head.method)
             .filter_map(|recorded| match &recorded.body {
+                // The masked body, because the error shows an excerpt.
                 Written::Bytes(bytes) => Some((common_prefix(&shown.body, bytes), bytes)),
                 Written::Length(_) => None,
             })
@@ -309,7 +313,7 @@ impl Requested {
             return Difference::Body {
                 same,
                 recorded: excerpt(&String::from_utf8_lossy(recorded), same),
-                asked: excerpt(&String::from_utf8_lossy(&shown.body), same),
+                requested: excerpt(&String::from_utf8_lossy(&shown.body), same),
             };
         }
         if let Some(recorded) = of_the_path.first() {
@@ -325,11 +329,11 @@ impl Requested {
     }
 }
 
-/// Returns whether a text matches a recorded one, in which `***` matches anything. The mask may include the quotes around it, because
+/// Returns whether a text matches a recorded one, in which `***` matches anything. Quotes around `***` may be part of the mask, because
 /// a number may have been masked.
-fn is_like(recorded: &[u8], asked: &[u8]) -> bool {
+fn is_like(recorded: &[u8], requested: &[u8]) -> bool {
     const MASK: &[u8] = b"***";
-    let mut rest = Some(asked);
+    let mut rest = Some(requested);
     let mut recorded = recorded;
     let mut is_first = true;
     while let Some(at) = memmem::find(recorded, MASK) {
@@ -341,6 +345,7 @@ fn is_like(recorded: &[u8], asked: &[u8]) -> bool {
         let (before, behind) = (&recorded[..at], &recorded[at + stars..]);
         let quoted = before.strip_suffix(b"\"").zip(behind.strip_prefix(b"\""));
         let (before, behind) = quoted.unwrap_or((before, behind));
+        // The text before the first mask is a prefix, each later one may be anywhere behind the last, and the rest is a suffix.
         rest = rest.and_then(|rest| match is_first {
             true => rest.strip_prefix(before),
             false => memmem::find(rest, before).map(|at| &rest[at + before.len()..]),
@@ -348,7 +353,7 @@ fn is_like(recorded: &[u8], asked: &[u8]) -> bool {
         (recorded, is_first) = (behind, false);
     }
     match is_first {
-        true => asked == recorded,
+        true => requested == recorded,
         false => rest.is_some_and(|rest| rest.ends_with(recorded)),
     }
 }
@@ -392,7 +397,7 @@ enum Difference {
     Body {
         same: usize,
         recorded: String,
-        asked: String,
+        requested: String,
     },
     Method(Method),
     Path {
@@ -420,10 +425,10 @@ impl fmt::Display for Difference {
             Self::Body {
                 same,
                 recorded,
-                asked,
+                requested,
             } => write!(
                 f,
-                "the bodies differ from byte {same} on: recorded `{recorded}`, requested `{asked}`"
+                "the bodies differ from byte {same} on: recorded `{recorded}`, requested `{requested}`"
             ),
             Self::Method(method) => write!(f, "the recording has {method}"),
             Self::Path { method, path } => write!(f, "the recording has {method} {path}"),

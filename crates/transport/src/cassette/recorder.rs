@@ -87,13 +87,13 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
         let hook = Arc::clone(&self.hook);
         ResponseFuture::new(async move {
             let (head, body) = request.into_parts();
-            let asked = Arc::new(Mutex::new(Held::new()));
-            let body = record_request(body, &asked);
+            let sent = Arc::new(Mutex::new(Held::new()));
+            let body = record_request(body, &sent);
             let mut session = Session {
                 cassette,
                 hook,
                 head: head.clone(),
-                asked,
+                sent,
                 response: None,
                 pieces: Vec::new(),
                 response_body: Held::new(),
@@ -108,6 +108,7 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
                         status: head.status,
                         headers: head.headers.clone(),
                     });
+                    // A reader may never poll a body that says that it has ended.
                     if body.is_end_stream() {
                         session.end(Ending::Whole);
                     }
@@ -140,6 +141,7 @@ impl Held {
     fn add(&mut self, data: &Bytes) {
         self.length = self.length.saturating_add(data.len());
         if self.is_too_long() {
+            // Nothing of it is written, so free it now.
             self.bytes = Vec::new();
         } else {
             self.bytes.push(data.clone());
@@ -156,7 +158,8 @@ struct Session {
     cassette: Arc<Mutex<Cassette>>,
     hook: Hook,
     head: request::Parts,
-    asked: Arc<Mutex<Held>>,
+    /// The request's body, as far as it was sent.
+    sent: Arc<Mutex<Held>>,
     response: Option<ResponseHead>,
     /// The delay and the length of each piece of the response.
     pieces: Vec<(Duration, usize)>,
@@ -174,6 +177,7 @@ impl Session {
     }
 
     fn piece(&mut self, data: &Bytes) {
+        // The list of pieces would grow with every later piece.
         if self.response_body.is_too_long() {
             return;
         }
@@ -183,6 +187,7 @@ impl Session {
     }
 
     fn end(&mut self, how: Ending) {
+        // Written once: a body that has ended is still dropped later.
         if mem::replace(&mut self.over, true) {
             return;
         }
@@ -197,15 +202,16 @@ impl Session {
     }
 
     fn written(&mut self, end: (Duration, Ending)) -> io::Result<String> {
-        let asked = mem::replace(&mut *lock(&self.asked), Held::new());
+        let sent = mem::replace(&mut *lock(&self.sent), Held::new());
         let held = mem::replace(&mut self.response_body, Held::new());
-        let request_body = Bytes::from(asked.bytes.concat());
+        let request_body = Bytes::from(sent.bytes.concat());
         let response_body = held.bytes.concat();
         let mut content = Content {
             request: &self.head,
             request_body: &request_body,
             response: None,
         };
+        // Masked without the response: a secret that the response reveals may be harmless text in the request.
         let in_request = (self.hook)(&content);
         let none = HeaderMap::new();
         let headers = self
@@ -214,8 +220,8 @@ impl Session {
             .map_or(&none, |response| &response.headers);
         content.response = Some((headers, &response_body));
         let in_response = (self.hook)(&content);
-        let body = if asked.is_too_long() {
-            Written::Length(asked.length as u64)
+        let body = if sent.is_too_long() {
+            Written::Length(sent.length as u64)
         } else {
             Written::Bytes(in_request.mask(&[request_body]).concat().into())
         };
@@ -252,9 +258,11 @@ impl Drop for Session {
 
 impl Cassette {
     fn write(&mut self, lines: io::Result<String>) {
+        // The failed write may have ended within a line, so no later line could be read.
         if self.error.is_some() {
             return;
         }
+        // One exchange at a time, under the lock, so that the lines of concurrent exchanges do not mix.
         let written = lines.and_then(|lines| {
             if !mem::replace(&mut self.begun, true) {
                 self.writer.write_all(format::beginning()?.as_bytes())?;
@@ -267,20 +275,20 @@ impl Cassette {
 }
 
 /// Wraps a request's body to record it. Bytes in memory stay bytes, so that they can still be cloned.
-fn record_request(body: Body, asked: &Arc<Mutex<Held>>) -> Body {
+fn record_request(body: Body, sent: &Arc<Mutex<Held>>) -> Body {
     if let Some(bytes) = body.as_bytes() {
-        lock(asked).add(bytes);
+        lock(sent).add(bytes);
         return body;
     }
     Body::wrap(RecordedRequest {
         body,
-        asked: Arc::clone(asked),
+        sent: Arc::clone(sent),
     })
 }
 
 struct RecordedRequest {
     body: Body,
-    asked: Arc<Mutex<Held>>,
+    sent: Arc<Mutex<Held>>,
 }
 
 impl http_body::Body for RecordedRequest {
@@ -295,7 +303,7 @@ impl http_body::Body for RecordedRequest {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            lock(&self.asked).add(data);
+            lock(&self.sent).add(data);
         }
         Poll::Ready(frame)
     }

@@ -56,10 +56,10 @@ impl Error {
         Self::with_source(Kind::MaybeSent, source)
     }
 
-    /// Creates an error of a request of which no byte was sent.
+    /// Creates an error of a request that was not sent, not even one byte of it.
     ///
-    /// Use it only if the transport can prove it, and [`new`](Self::new) in doubt: a request that is not safe to repeat is
-    /// retried because of it. A layer that sends a request more than once must not pass on the "not sent" of its
+    /// Use it only if the transport can prove it, and [`new`](Self::new) in doubt: after this error, even a request that is not safe
+    /// to repeat is retried. A layer that sends a request more than once must not pass on the "not sent" of its
     /// last attempt if an earlier one may have arrived.
     pub fn not_sent(source: impl Into<BoxError>) -> Self {
         Self::with_source(Kind::NotSent, source)
@@ -72,7 +72,7 @@ impl Error {
         Self::with_source(Kind::Connect, source)
     }
 
-    /// Creates an error of a request that the server reports not to have processed, as HTTP/2 allows (RFC 9113, section 8.7).
+    /// Creates an error of a request that the server did not process, by its own report. HTTP/2 has such reports (RFC 9113, section 8.7).
     pub fn not_processed(source: impl Into<BoxError>) -> Self {
         Self::with_source(Kind::NotProcessed, source)
     }
@@ -97,9 +97,9 @@ impl Error {
 
     /// Returns whether the server may have acted on the request.
     ///
-    /// `false` only if it is certain that no byte of the request was sent, or if the server reported, as HTTP/2 allows,
-    /// that it did not process the request: it can then be sent again whatever it does. `true` for everything
-    /// else, including errors of a body and every error of another type.
+    /// `false` only if it is certain that no byte of the request was sent, or if an HTTP/2 server reported that it did not process
+    /// the request. Such a request can be sent again, whatever its effects. `true` for everything else, including errors of a body
+    /// and every error of another type.
     pub fn maybe_sent(&self) -> bool {
         match self.kind {
             Kind::Connect | Kind::NotSent | Kind::NotProcessed | Kind::Timeout(_, Sent::No) => {

@@ -100,8 +100,8 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Sets the idle time after which a ping checks an HTTP/2 connection in use, and the time that the server has to
-    /// respond to the ping before the connection fails.
+    /// Sets the time without data after which a ping checks an HTTP/2 connection with open requests, and the time that the server
+    /// has to respond to the ping before the connection fails.
     ///
     /// Default: off, because some servers close connections that ping too often.
     pub fn http2_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
@@ -210,6 +210,7 @@ impl HttpTransportBuilder {
             runtime: Arc::clone(&self.runtime),
         };
         let streams = u32::try_from(self.http2_streams).unwrap_or(u32::MAX);
+        // Room for all streams together: a stream that nobody reads must not use up the window of the others.
         let connection_window = self
             .http2_window
             .saturating_mul(streams)

@@ -27,8 +27,8 @@ pub struct RootCertificates {
 }
 
 impl RootCertificates {
-    /// Reads every certificate in a PEM file: blocks of `CERTIFICATE`, or of `X509 CERTIFICATE` as older programs write, with
-    /// any text between them, byte order marks and any line breaks.
+    /// Reads every certificate in a PEM file: the blocks `CERTIFICATE`, or `X509 CERTIFICATE` from older programs. Text between blocks,
+    /// byte order marks and all kinds of line breaks are allowed.
     ///
     /// # Errors
     /// If the file has no certificate, an invalid certificate, an unfinished block or a block of another kind, such as a private key or
@@ -60,7 +60,7 @@ impl RootCertificates {
     }
 }
 
-/// Reads the root certificates of a PEM file that may hold nothing else.
+/// Reads the root certificates of a PEM file that contains no other blocks.
 pub(super) fn read_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {
     pem::blocks(pem)?
         .iter()

@@ -14,10 +14,13 @@ use crate::body::Body;
 
 pub(super) type Client = legacy::Client<Connector, Body>;
 
-/// hyper's clients, filled one after the other.
+/// Several clients of hyper, filled one after the other.
 ///
 /// Each client holds one HTTP/2 connection to a server. A server limits the streams of a connection, and further requests wait until
-/// one ends, which takes minutes for event streams. So requests beyond a limit go to another client.
+/// a stream ends, which takes minutes for event streams. So requests beyond a limit go to another client.
+///
+/// The list never shrinks: it has as many clients as the most concurrent requests needed. The connections of idle clients close after
+/// the idle timeout.
 pub(super) struct Clients {
     make: Box<dyn Fn() -> Client + Send + Sync>,
     /// The maximum number of requests of each client.
@@ -51,6 +54,7 @@ impl Clients {
     /// Returns the first client with a free slot, and the slot.
     pub(super) fn take(&self) -> (Client, Slot) {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        // Always the first: the later clients become idle, and their connections close.
         let free = clients
             .iter()
             .find(|(_, slot)| slot.taken() < self.max_requests)
@@ -64,19 +68,19 @@ impl Clients {
 }
 
 /// A response's body that holds its slot until it ends.
-pub(super) struct Counted {
+pub(super) struct SlotBody {
     body: Incoming,
     slot: Option<Slot>,
 }
 
-impl Counted {
+impl SlotBody {
     pub(super) fn new(body: Incoming, slot: Slot) -> Self {
         let slot = Some(slot);
         Self { body, slot }
     }
 }
 
-impl HttpBody for Counted {
+impl HttpBody for SlotBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -85,6 +89,7 @@ impl HttpBody for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        // Free the slot at the end, not at the drop: the reader may keep the finished body.
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
             self.slot = None;
         }

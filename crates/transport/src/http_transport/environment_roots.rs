@@ -11,9 +11,9 @@ use crate::invalid_setting::InvalidSetting;
 
 const VARIABLE: &str = "SSL_CERT_FILE";
 
-/// Reads the file named by `SSL_CERT_FILE`, and refuses the errors that the verifier, which reads it too, would skip.
+/// Reads the file named by `SSL_CERT_FILE`. The verifier reads it as well, but skips what it cannot parse; here that is an error.
 ///
-/// If there are other roots, the file may be missing: the variable is also set to keep programs from using the system's roots.
+/// If there are other roots, the file may be missing: some set the variable only to keep programs from using the system's roots.
 pub(super) fn read(there_are_others: bool) -> Result<Vec<CertificateDer<'static>>, InvalidSetting> {
     match std::env::var_os(VARIABLE) {
         Some(path) if is_read_here() => match read_file(path) {

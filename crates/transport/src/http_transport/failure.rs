@@ -16,7 +16,7 @@ use crate::timeouts::{Timeout, TimeoutKind};
 ///   handshake failed on a new connection;
 /// - the connection closed with the request still in its queue, and hyper handed it back ("canceled").
 ///
-/// Returns "not processed" if bytes may have been sent, but the server reports that it did nothing with them.
+/// Returns "not processed" if bytes may have been sent, but the server reports that it did not process the request.
 pub(super) fn classify(error: legacy::Error) -> Error {
     if error.is_connect() {
         return match find_source::<ConnectTimeout>(&error) {

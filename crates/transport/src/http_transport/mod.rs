@@ -23,7 +23,7 @@ use tower_service::Service;
 
 pub use self::builder::HttpTransportBuilder;
 pub use self::certificates::{ClientCertificate, RootCertificates};
-use self::clients::{Clients, Counted};
+use self::clients::{Clients, SlotBody};
 use self::proxy::Proxies;
 pub use self::proxy::Proxy;
 use self::unclaimed::Unclaimed;
@@ -46,14 +46,18 @@ use crate::transport::ResponseFuture;
 /// Redirects are never followed: a 3xx is a response like any other. There are no cookies, and bodies arrive as they
 /// were sent, without decompression.
 ///
-/// A request is sent once. The only retry has sent nothing before: if an idle connection turns out to be closed
-/// before the first byte is written, another connection is used.
+/// A request is sent at most once. It is passed to another connection only if the first one turns out to be closed before any
+/// byte of the request was written.
 ///
 /// # Errors
-/// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect; if hyper hands the request back
-/// untouched, or has not done so one second after its connection ended; and if an HTTP/2 server reports that it has
-/// not processed the request: it refuses the stream, or sends `GOAWAY` with an earlier stream as its last (RFC 9113,
-/// section 8.7). Otherwise it is `true` as soon as a connection has taken the request.
+/// [`maybe_sent`](Error::maybe_sent) is `false`
+///
+/// - for every failure to connect,
+/// - if the connection ended and hyper did not write the request: it hands the request back, or still holds it a second later,
+/// - if an HTTP/2 server reports that it did not process the request: it refuses the stream, or sends `GOAWAY` with an earlier
+///   stream as its last (RFC 9113, section 8.7).
+///
+/// Otherwise it is `true` as soon as a connection has taken the request.
 ///
 /// # Panics
 /// Connections are made with tokio, so a request must be sent within a tokio runtime, unless
@@ -104,6 +108,7 @@ impl Service<Request<Body>> for HttpTransport {
         }
         set_empty_length(&mut request);
         let uri = request.uri().clone();
+        // The slot lives until the response has ended, or until this future is dropped.
         let (client, slot) = self.clients.take();
         let mut exchange = client.request(request);
         ResponseFuture::new(async move {
@@ -121,6 +126,7 @@ impl Service<Request<Body>> for HttpTransport {
                     handover.set_given();
                 }
                 match result {
+                    // hyper alone could wait for ever: see `Unclaimed`.
                     Poll::Pending => unclaimed.poll(connects, cx).map(|()| None),
                     Poll::Ready(result) => Poll::Ready(Some(result)),
                 }
@@ -128,7 +134,8 @@ impl Service<Request<Body>> for HttpTransport {
             .await;
             match result {
                 Some(Ok(response)) => Ok(match response.version() {
-                    Version::HTTP_2 => response.map(|body| Body::wrap(Counted::new(body, slot))),
+                    // Over HTTP/1.1, a connection carries one exchange, so the response needs no slot.
+                    Version::HTTP_2 => response.map(|body| Body::wrap(SlotBody::new(body, slot))),
                     _ => response.map(Body::wrap),
                 }),
                 Some(Err(error)) => Err(failure::classify(error).at_host(&uri)),

@@ -117,21 +117,23 @@ fn boundary(line: &str) -> Boundary<'_> {
     let inner = line
         .strip_prefix("-----")
         .and_then(|line| line.strip_suffix("-----"))
+        // Two boundaries in one line are malformed.
         .filter(|inner| !inner.contains("--"));
     match inner.and_then(|inner| inner.split_once(' ')) {
         Some(("BEGIN", label)) => return Boundary::Begin(label.trim()),
         Some(("END", label)) => return Boundary::End(label.trim()),
         _ => {}
     }
-    if is_meant(line) {
+    if resembles_boundary(line) {
         Boundary::Malformed
     } else {
         Boundary::None
     }
 }
 
-/// Returns whether a line was meant to begin or end a block: with too few hyphens, other ones, blanks between, or more text.
-fn is_meant(line: &str) -> bool {
+/// Returns whether a line was probably meant to begin or end a block: it has too few or other hyphens, blanks between them, or more
+/// text.
+fn resembles_boundary(line: &str) -> bool {
     let is_hyphen = |next: char| {
         matches!(
             next,
@@ -160,11 +162,11 @@ impl<'p> Block<'p> {
                     .map(Some)
                     .map_err(|_| self.fail("the block that begins here is not base64"))
             }
-            // It also says for which uses the certificate is trusted, which cannot be kept.
+            // It restricts the uses for which the certificate is trusted, and rustls could not keep the restriction.
             "TRUSTED CERTIFICATE" => Err(self.fail(
                 "OpenSSL's TRUSTED CERTIFICATE is not supported; convert it with `openssl x509 -in FILE`",
             )),
-            _ if self.is_of_key() => Ok(None),
+            _ if self.belongs_to_key() => Ok(None),
             _ => Err(self.fail("this block is neither a certificate nor a private key")),
         }
     }
@@ -184,7 +186,7 @@ impl<'p> Block<'p> {
         }
     }
 
-    fn is_of_key(&self) -> bool {
+    fn belongs_to_key(&self) -> bool {
         self.label.ends_with("PRIVATE KEY") || self.label == "EC PARAMETERS"
     }
 

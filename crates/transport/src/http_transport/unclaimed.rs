@@ -13,11 +13,11 @@ use crate::runtime::Runtime;
 
 /// Detects that a request is stuck in the queue of a connection that no longer exists.
 ///
-/// hyper passes a request to the task of its connection through a queue. When the connection ends, it hands back the requests
-/// in the queue. But one thread can drop the queue while another is still adding a request. That request
-/// then stays there while its caller waits, and no response will come
-/// (hyperium/hyper#4122).
+/// hyper passes a request to the task of its connection through a queue. When the connection ends, hyper hands back the requests
+/// in the queue. But one thread can drop the queue while another is still adding a request. Then hyper neither sends that request
+/// nor hands it back, and its caller would wait for ever (hyperium/hyper#4122).
 pub(super) struct Unclaimed {
+    /// Alive while the request is in the queue.
     request: Weak<QueueMarker>,
     connection: CaptureConnection,
     /// The connection that took the request last.
@@ -27,8 +27,8 @@ pub(super) struct Unclaimed {
     runtime: Arc<dyn Runtime>,
 }
 
-/// An extension of the request. hyper drops it with the other extensions after it has taken the request from the queue, before it
-/// writes any of it. So while it exists, nothing was sent.
+/// An extension of the request. hyper drops the extensions after it has taken the request from the queue and before it writes any of
+/// it. So while the marker exists, nothing was sent.
 struct QueueMarker;
 
 /// Longer than hyper needs: it drops the queue right after the stream or, with HTTP/2, in the next task.
@@ -54,12 +54,13 @@ impl Unclaimed {
 
     /// Completes when the request will get no response: no byte of it was sent, or ever will be.
     ///
-    /// Call it after each poll of the exchange; `connects` says whether hyper began to make a connection in that poll. If so, the
-    /// request waits for the new connection, not for an earlier one that handed it back. A connection that is made and takes
-    /// the request within a single poll is not noticed; one that takes any time is.
+    /// Call it after each poll of the exchange. `connects` says whether hyper began to make a connection in that poll. If so, an
+    /// earlier connection has handed the request back, and the request waits for the new one. Only a new connection that is made and
+    /// takes the request within the same poll goes unnoticed.
     pub(super) fn poll(&mut self, connects: bool, cx: &mut Context<'_>) -> Poll<()> {
         let given_to = self.connection();
         if connects {
+            // Connecting may take longer than the time to hand back, and the request is safe with hyper meanwhile.
             self.over = None;
         } else if let Some(connection) = &given_to
             && !self
@@ -80,6 +81,7 @@ impl Unclaimed {
         };
         ready!(over.as_mut().poll(cx));
         self.over = None;
+        // Without the marker, hyper took the request in time, and a response or an error follows.
         if self.request.strong_count() > 0 {
             Poll::Ready(())
         } else {

@@ -39,11 +39,11 @@ use crate::transport::ResponseFuture;
 /// # Settings of the client that matter here
 /// | setting | what to know |
 /// |---|---|
-/// | `redirect` | Set it to `Policy::none()`. Unless it is told otherwise, reqwest follows redirects: see below. |
+/// | `redirect` | Set it to `Policy::none()`. By default reqwest follows redirects: see below. |
 /// | `timeout`, `read_timeout` | Leave them unset and use [`StageTimeouts`](crate::StageTimeouts), which distinguish the stages. `timeout` cuts off every longer stream, such as an agent's answer; a client that follows runs continues after the cut. |
 /// | `connect_timeout` | Set it here: [`StageTimeouts::connect`](crate::StageTimeouts::connect) does not reach reqwest. |
 /// | `retry` | It has no effect, and neither has reqwest's default of retrying requests that an HTTP/2 server did not process: a request is sent once. |
-/// | `default_headers`, `cookie_store` | They are added to every request. |
+/// | `default_headers`, `cookie_store` | They add headers to every request. |
 /// | `gzip` and the like | They have no effect on requests with an `accept-encoding`. A response that is compressed anyway arrives decompressed. |
 ///
 /// # Redirects
@@ -99,10 +99,12 @@ impl Service<Request<Body>> for ReqwestTransport {
             let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))
                 .map_err(|error| Error::not_sent(error.without_url()))?;
             let url = request.url().clone();
+            // reqwest's parser resolves `..`: an id in the path could then reach another endpoint.
             if url.path() != uri.path() {
                 return Err(failure::other_path());
             }
             match client.execute(request).await {
+                // Another URL means that the client has followed a redirect, with a request that is not ours.
                 Ok(response) if *response.url() == url => {
                     let response = Response::<reqwest::Body>::from(response);
                     Ok(response.map(|body| Body::wrap(body.map_err(failure::of_body))))

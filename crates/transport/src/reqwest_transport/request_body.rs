@@ -16,7 +16,8 @@ use crate::timeouts::Handover;
 /// - reqwest cannot clone it. It clones bodies if it can, to retry requests and to follow redirects with 307 and 308.
 /// - Its length never says that it is empty, because reqwest takes such a body for one that can be cloned. hyper checks
 ///   [`is_end_stream`](HttpBody::is_end_stream) instead.
-/// - It notes when a connection has taken the request: hyper checks for the end of the body before it writes the head, and nothing else does so earlier.
+/// - It records when a connection has taken the request: hyper checks for the end of the body before it writes the head, and nothing
+///   checks earlier.
 pub(super) struct RequestBody {
     /// A mutex because reqwest requires `Sync` bodies. It is never contended.
     body: Mutex<Body>,

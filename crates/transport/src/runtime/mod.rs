@@ -1,4 +1,4 @@
-//! Time and tasks of any async runtime.
+//! Timers and tasks of any async runtime.
 
 #[cfg(feature = "http")]
 pub(crate) mod hyper;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub use self::threads::ThreadRuntime;
 pub use self::wait::Wait;
 
-/// An async runtime: time for limits, and tasks for connections.
+/// An async runtime: timers for limits, and tasks for connections.
 ///
 /// [`TokioRuntime`] is the default with the feature `tokio`. Replace it to use another runtime, or to give a test its
 /// own clock.
@@ -22,7 +22,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// Returns a future that completes after `duration`. Dropping it cancels the timer.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-    /// Runs a future concurrently, to its end. It ends by itself when its connection does.
+    /// Runs a future concurrently to its end. The future of a connection ends with the connection.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 
     /// Returns the current time of the clock that [`sleep`](Self::sleep) uses. Default: [`Instant::now`]. Override it for a clock

@@ -8,7 +8,7 @@ use futures_timer::Delay;
 
 use super::Runtime;
 
-/// Time and tasks on threads, for programs without an async runtime.
+/// Timers and tasks on threads, for programs without an async runtime.
 ///
 /// All timers share one thread, which starts with the first timer. Each task has its own thread until it ends; if the
 /// operating system cannot start one, the task is dropped.

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::Runtime;
 
-/// A timer for a limit that restarts often: it completes when a time has passed since some instant.
+/// A timer for a limit that restarts often. It completes when a time has passed since an instant that may move.
 ///
-/// The instant may move with every piece of a body, and setting a timer for each would cost more than the piece. So the timer
-/// keeps running, and when it fires it is set again to the time that is then left.
+/// The instant moves with every piece of a body, and setting a timer for each would cost more than the piece. So the timer
+/// keeps running. When it fires too early, it is set again to the time that is then left.
 pub struct Wait {
     runtime: Arc<dyn Runtime>,
     sleep: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
@@ -29,7 +29,8 @@ impl Wait {
         self.runtime.now()
     }
 
-    /// Completes when `limit` has passed since `since`. Between calls, this end may only move later: see [`reset`](Self::reset).
+    /// Completes when `limit` has passed since `since`. Between calls, this end may move later. If it moves earlier, call
+    /// [`reset`](Self::reset) first.
     pub fn poll(&mut self, since: Instant, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let sleep = match &mut self.sleep {
@@ -48,7 +49,7 @@ impl Wait {
         }
     }
 
-    /// Cancels the timer. Call it when the next end may be earlier.
+    /// Cancels the timer. The next poll sets it anew.
     pub fn reset(&mut self) {
         self.sleep = None;
     }

@@ -1,4 +1,4 @@
-//! Tracks how far a request has come, to tell on a timeout whether it may have been sent.
+//! Tracks how far a request has come. When a time limit expires, this tells whether the request may have been sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -22,7 +22,7 @@ pub(crate) struct Handover {
     stage: Arc<AtomicU8>,
 }
 
-// Nothing is known at first: a type may implement `Transport` directly.
+// Not `HELD` from the start: a type that implements `Transport` directly never records a stage, and may have sent the request.
 const UNKNOWN: u8 = 0;
 const HELD: u8 = 1;
 const PASSED: u8 = 2;
@@ -55,7 +55,7 @@ impl Handover {
         self.stage.fetch_max(GIVEN, Ordering::Relaxed);
     }
 
-    /// Returns whether bytes of the request may have been sent.
+    /// Returns whether bytes of the request may have been sent: every stage that proves nothing counts as sent.
     pub(crate) fn maybe_sent(&self) -> bool {
         !matches!(self.stage.load(Ordering::Relaxed), HELD | WAITING)
     }

@@ -94,6 +94,7 @@ impl http_body::Body for Limited {
             Some(Poll::Ready(timeout)) => Poll::Ready(Some(Err(Error::timed_out(timeout, true)))),
             _ => Pin::new(&mut this.body).poll_frame(cx),
         };
+        // Check the silence only after the body: a piece that has arrived is not late, however late this poll is.
         let frame = match (frame, &mut this.silence) {
             (Poll::Pending, Some(silence)) => match silence.poll(cx) {
                 Poll::Ready(timeout) => Some(Err(Error::timed_out(timeout, true))),

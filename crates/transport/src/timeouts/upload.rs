@@ -41,7 +41,7 @@ impl Upload {
         (Self { progress }, Body::wrap(watched))
     }
 
-    /// Returns when the last piece was taken, and whether the body has ended. Wakes the task when the body ends.
+    /// Returns the time at which the last piece was taken, and whether the body has ended. The end wakes the task of `cx`.
     pub(super) fn last_piece(&self, cx: &Context<'_>) -> (Instant, bool) {
         let mut progress = lock(&self.progress);
         match &mut progress.waker {
@@ -73,8 +73,10 @@ impl Watched {
             }
             progress.last = self.runtime.now();
             progress.over = over;
+            // Not after each piece: a later piece only moves the end of the limit, which the timer notices when it fires.
             if over { progress.waker.take() } else { None }
         };
+        // Without the lock: a waker may run any code.
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -109,6 +111,7 @@ impl http_body::Body for Watched {
             let piece = self.data.len().min(PIECE);
             Ok(Frame::data(self.data.split_to(piece)))
         });
+        // hyper does not poll for the end of a body that reports it, so the last piece has to record it.
         self.note(self.is_end_stream());
         Poll::Ready(Some(frame))
     }

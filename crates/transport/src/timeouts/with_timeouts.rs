@@ -20,7 +20,7 @@ use crate::runtime::Runtime;
 use crate::runtime::Wait;
 use crate::transport::{ResponseFuture, Transport};
 
-/// Enforces the [`StageTimeouts`] of each request around any transport: [`HttpTransport`](crate::HttpTransport), a
+/// A transport that enforces the [`StageTimeouts`] of each request around another: [`HttpTransport`](crate::HttpTransport), a
 /// closure, a tower stack. A request without that extension passes unchanged.
 ///
 /// The exchange starts when its future is polled for the first time.
@@ -83,9 +83,10 @@ async fn exchange(
         timeouts,
         start: runtime.now(),
         upload: None,
-        head: false,
+        awaits_head: false,
         wait: Wait::new(&runtime),
     };
+    // Only if it is needed: a watched body is a stream, which no layer below can clone.
     if timeouts.send.is_some() && !request.body().is_end_stream() {
         request = request.map(|body| {
             let (upload, body) = Upload::watch(body, &runtime);
@@ -96,14 +97,15 @@ async fn exchange(
 
     let mut response = transport.send(request);
     let response = poll_fn(|cx| {
+        // Before the limits: a response that has arrived is not late.
         if let Poll::Ready(response) = Pin::new(&mut response).poll(cx) {
             return Poll::Ready(response);
         }
-        let struck = match total.as_mut().map(|total| total.poll(cx)) {
+        let expired = match total.as_mut().map(|total| total.poll(cx)) {
             Some(Poll::Ready(timeout)) => Poll::Ready(timeout),
             _ => stages.poll(cx),
         };
-        struck.map(|timeout| Err(Error::timed_out(timeout, handover.maybe_sent())))
+        expired.map(|timeout| Err(Error::timed_out(timeout, handover.maybe_sent())))
     })
     .await?;
 
@@ -128,7 +130,7 @@ struct Stages {
     /// The body's progress, if [`send`](StageTimeouts::send) is set.
     upload: Option<Upload>,
     /// Whether the body was sent and the head is awaited.
-    head: bool,
+    awaits_head: bool,
     wait: Wait,
 }
 
@@ -138,8 +140,9 @@ impl Stages {
             Some(upload) => upload.last_piece(cx),
             None => (self.start, true),
         };
-        if sent != self.head {
-            self.head = sent;
+        if sent != self.awaits_head {
+            self.awaits_head = sent;
+            // The limit on the head may be shorter than what is left on the running timer.
             self.wait.reset();
         }
         let (kind, limit) = if sent {

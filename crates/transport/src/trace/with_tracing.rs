@@ -1,4 +1,4 @@
-//! Creates a span for each exchange.
+//! Spans of exchanges.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::transport::{ResponseFuture, Transport};
 
-/// Creates a span for every exchange of any transport. Feature `tracing`.
+/// A transport that creates a span for every exchange of another. Feature `tracing`.
 ///
 /// The span is called `request`, has the level `INFO`, and ends when the response's body has been read to its end or
 /// dropped. Events of the inner transport are within the span. Its fields, each recorded when it is known:
@@ -129,6 +129,7 @@ impl Counted {
 
     fn end(&mut self) {
         self.span.record(self.field, number(self.bytes));
+        // Let go of the span now: the reader may keep the finished body for a while, and the span ends with its last handle.
         self.span = Span::none();
     }
 }

@@ -13,8 +13,8 @@ use crate::error::Error;
 
 /// Creates a transport from an async closure: a test double for a server, or your own HTTP client.
 ///
-/// The closure is called once for each request; its futures may run concurrently. The closure need not be `Clone`. Its futures
-/// outlive the call, so clone into them what they use of its state.
+/// The closure is called once for each request, and its futures may run concurrently. The closure need not be `Clone`. Its futures
+/// outlive the call, so they must own what they use of its state: clone it into them.
 ///
 /// ```
 /// use http::Response;

@@ -29,10 +29,13 @@ use crate::timeouts::Handover;
 /// content. If it fails, it returns an [`Error`]; errors of other types count as "maybe sent".
 ///
 /// # Layers of tower
-/// An [`Error`] survives layers that box it. A request that waits for a concurrency limit was not sent, and [`WithTimeouts`](crate::WithTimeouts)
-/// around the layers reports that; tower releases the permit with the head of the response, so streams hold none. `Elapsed`, the error of
-/// tower's timeout, counts as "maybe sent" and [not as a timeout](Error::is_timeout), because this crate does not know its type: map it to
-/// [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut), or set [`StageTimeouts`](crate::StageTimeouts) instead.
+/// An [`Error`] survives layers that box it. A request that waits for a concurrency limit was not sent, and
+/// [`WithTimeouts`](crate::WithTimeouts) around the layers reports that. tower releases the permit when the head of the response
+/// arrives, so an open stream holds none.
+///
+/// `Elapsed`, the error of tower's timeout, counts as "maybe sent" and [not as a timeout](Error::is_timeout), because this crate does
+/// not know its type. Map it to [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut), or set
+/// [`StageTimeouts`](crate::StageTimeouts) instead.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request and waits for the head of its response. The response's body arrives as it is read.
     ///

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ureq::Error;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
 
-/// Whether the exchange of a lane is still connecting. Read when its thread has finished.
+/// Whether the exchange of a [`Lane`](super::lanes::Lane) is still connecting. It is read when the thread of the exchange has finished.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Connecting(Arc<AtomicBool>);
 

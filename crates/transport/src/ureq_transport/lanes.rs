@@ -57,6 +57,7 @@ impl Lanes {
         let server = uri.scheme().cloned().zip(uri.authority().cloned());
         let idle = {
             let mut idle = self.lock();
+            // The most recent is the least likely to be closed by the server.
             let place = idle.iter().rposition(|idle| idle.server == server);
             place.map(|place| idle.remove(place))
         };
@@ -75,6 +76,7 @@ impl Lanes {
 
     fn make(&self) -> (Agent, Connecting) {
         let connecting = Connecting::default();
+        // The connector may never be called, for example if the name does not resolve.
         connecting.begin();
         let connector = TrackedConnector::new(connecting.clone());
         let resolver = DefaultResolver::default();
@@ -107,6 +109,7 @@ impl Lane {
         let server = mem::take(&mut self.server);
         let config = &self.lanes.config;
         let mut idle = self.lanes.lock();
+        // Beyond the limits, the agent is dropped here, which closes its connection.
         let same = idle.iter().filter(|idle| idle.server == server).count();
         if same < config.max_idle_connections_per_host()
             && idle.len() < config.max_idle_connections()

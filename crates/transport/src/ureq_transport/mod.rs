@@ -141,7 +141,7 @@ impl Service<Request<Body>> for UreqTransport {
     }
 }
 
-/// Runs one exchange. This future owns the lane, so that dropping it interrupts the thread.
+/// Runs one exchange. The future owns the lane, so dropping the future interrupts the thread.
 async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<Body>, Error> {
     let lane = lanes.take(request.uri());
     let (mut head, body) = request.into_parts();
@@ -152,11 +152,13 @@ async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<
     let uri = head.uri.clone();
     let request = configured(lane.agent(), Request::from_parts(head, ()), connect_timeout);
     let agent = lane.agent().clone();
+    // The length of a reader is unknown, so `ureq` would announce a chunked body even for an empty one.
     let fed = body.feed("http-exchange", move |reader| match has_body {
         true => agent.run(request.map(|()| SendBody::from_reader(reader))),
         false => agent.run(request),
     });
     match fed.await {
+        // The lane goes on with the body: only when that has been read is the connection free.
         ReadOutcome::Done(Ok(response)) => Ok(response.map(|body| arriving(body, lane))),
         ReadOutcome::Done(Err(error)) => {
             let limit = connect_timeout.or_else(|| lane.agent().config().timeouts().connect);
@@ -168,8 +170,8 @@ async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<
     }
 }
 
-/// Announces the body's length in the headers, if it is known, and enforces it: `ureq` would poll a body that ends too early
-/// forever.
+/// Announces the body's length in the headers, if it is known, and enforces it: if a body ends too early, `ureq` would poll it for
+/// ever.
 fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
     if headers.contains_key(TRANSFER_ENCODING) {
         return body;
@@ -234,6 +236,7 @@ impl http_body::Body for Arriving {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 self.left = self.left.map(|left| left.saturating_sub(length));
             }
+            // Dropping the lane shuts its connection down.
             Some(Err(_)) => self.lane = None,
             None => {
                 if let Some(lane) = self.lane.take() {

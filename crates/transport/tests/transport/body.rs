@@ -41,7 +41,7 @@ async fn bytes_can_be_cloned_and_streams_cannot() {
 }
 
 #[tokio::test]
-async fn wrapping_a_body_of_ours_changes_nothing() {
+async fn wrapping_a_body_of_this_crate_changes_nothing() {
     let body = Body::wrap(Body::wrap(Body::from("still bytes")));
 
     assert_eq!(format!("{body:?}"), "Body(11 bytes)");
@@ -96,7 +96,7 @@ async fn a_body_that_announces_too_much_is_not_read_at_all() {
 }
 
 #[tokio::test]
-async fn trailers_are_passed_over() {
+async fn trailers_are_skipped() {
     let mut script = Script::new(["body"]);
     script
         .frames

@@ -102,7 +102,7 @@ fn masking(values: &[&str]) -> Masking {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_written_with_its_pace_and_without_who_asked() {
+async fn a_stream_is_written_with_its_pace_and_without_credentials() {
     let file = File::default();
     let server = streaming(&[(100, Ok("data: one\n\n")), (2_500, Ok("data: two\n\n"))]);
     let recorder = Recorder::new(server, file.clone(), nothing_secret);
@@ -126,7 +126,7 @@ async fn a_stream_is_written_with_its_pace_and_without_who_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_too_long_to_be_recorded_is_not_played() {
+async fn a_body_that_was_too_long_to_be_recorded_fails_when_it_is_played() {
     let cassette = r#"{"cassette":{"version":1}}
         {"request":{"method":"POST","path":"/v1","headers":[],"body":{"length":40000000}}}
         {"response":{"after_ms":0,"status":200,"headers":[["content-type","text/event-stream"]]}}
@@ -144,7 +144,7 @@ async fn what_was_too_long_to_be_recorded_is_not_played() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_recorded_is_played_in_the_same_pieces_and_at_the_same_pace() {
+async fn a_recording_is_played_in_the_same_pieces_and_at_the_same_pace() {
     let file = File::default();
     let server = streaming(&[(100, Ok("one ")), (2_500, Ok("two "))]);
     let recorder = Recorder::new(server, file.clone(), nothing_secret);
@@ -179,11 +179,11 @@ async fn what_was_recorded_is_played_in_the_same_pieces_and_at_the_same_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn secret_values_are_hidden_wherever_they_stand() {
+async fn secret_values_are_masked_everywhere() {
     let file = File::default();
     let server = from_fn(async |_| {
         let (pieces, body) = Pieces::new();
-        // The cut is in the middle of both.
+        // Both secrets are cut in the middle.
         for piece in [
             r#"{"token":"min"#,
             r#"ted","echo":"pa\"ss"#,
@@ -408,7 +408,7 @@ async fn an_exchange_ends_as_it_ended_when_it_was_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_recorded_is_an_error_that_shows_the_difference() {
+async fn a_request_that_was_not_recorded_fails_and_shows_the_difference() {
     let file = File::default();
     let server = from_fn(async |_| Ok(Response::new("served".into())));
     let recorder = Recorder::new(server, file.clone(), nothing_secret);
@@ -480,7 +480,7 @@ async fn identical_requests_get_their_responses_in_recorded_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cassette_that_cannot_be_written_disturbs_nobody_and_is_told_of() {
+async fn a_cassette_that_cannot_be_written_disturbs_no_exchange_and_is_reported() {
     struct Full;
 
     impl Write for Full {
@@ -507,7 +507,7 @@ async fn a_cassette_that_cannot_be_written_disturbs_nobody_and_is_told_of() {
 }
 
 #[test]
-fn what_is_no_cassette_is_refused_with_its_line() {
+fn an_invalid_cassette_is_refused_with_its_line() {
     let read = |lines: &[&str]| -> InvalidCassette { Player::new(&lines.join("\n")).unwrap_err() };
     let version = r#"{"cassette":{"version":1}}"#;
     let request = r#"{"request":{"method":"GET","path":"/","headers":[],"body":{"text":""}}}"#;

@@ -113,7 +113,7 @@ async fn a_request_arrives_once_at_most_wherever_its_connection_breaks() {
 }
 
 #[tokio::test]
-async fn over_http2_too() {
+async fn a_request_over_http2_arrives_once_at_most() {
     let authority = Authority::new();
     for when in [InItsBody, BeforeTheResponse, InTheStream] {
         // Closes the connection, or only its stream.
@@ -180,7 +180,7 @@ async fn over_http2_too() {
     }
 }
 
-/// The endless output of a server, and the limit that ends it.
+/// Sends a request to a server with endless output, and returns the error that ends the exchange.
 async fn endless(
     first: &'static str,
     then: &'static str,
@@ -261,7 +261,7 @@ async fn a_head_without_end_is_refused_without_any_limit_on_time() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_over_in_time() {
+async fn a_body_without_end_is_cut_off_at_the_total_limit() {
     let error = endless(
         "HTTP/1.1 200 OK\r\n\r\n",
         "data: and so on\n\n",

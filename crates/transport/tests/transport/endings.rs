@@ -1,4 +1,4 @@
-//! Connections that end at the very moment when they get a request.
+//! Connections that end at the very moment at which they get a request.
 //!
 //! The test decides how long closing a stream takes, and so can pause a connection's end half way: the stream is
 //! gone, but the queue of its requests is not.
@@ -106,7 +106,7 @@ impl AsyncWrite for Held {
     }
 }
 
-/// Creates a transport with one idle connection that the server has closed and hyper is about to drop.
+/// A transport with one idle connection that the server has closed and hyper is about to drop.
 struct Stage {
     transport: HttpTransport,
     threads: Threads,
@@ -186,7 +186,7 @@ async fn poll_once<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
 }
 
 #[tokio::test]
-async fn a_request_that_nobody_takes_was_not_sent() {
+async fn a_request_left_in_the_queue_of_an_ended_connection_was_not_sent() {
     let stage = stage().await;
     let call = tokio::spawn(post(&stage.transport));
 
@@ -207,7 +207,7 @@ async fn a_request_that_nobody_takes_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_handed_back_has_its_time_to_connect() {
+async fn a_request_that_is_handed_back_has_the_whole_time_to_connect() {
     let mut stage = stage().await;
     let mut call = Box::pin(post(&stage.transport));
     assert!(poll_once(&mut call).await.is_pending());

@@ -1,7 +1,6 @@
 //! HTTP over loopback sockets: requests and responses, connection reuse, and the meaning of failures for the request.
 
 use std::convert::Infallible;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use twentyfirst_transport::{Body, Error, HttpTransport, Transport as _};
@@ -20,7 +18,7 @@ use twentyfirst_transport::{Body, Error, HttpTransport, Transport as _};
 use crate::clock::Clock;
 use crate::pieces::Pieces;
 use crate::secure::{Authority, SecureServer};
-use crate::server::Server;
+use crate::server::{Server, full, refusing};
 use crate::{chain, soon};
 
 fn request(method: Method, url: &str, body: impl Into<Body>) -> Request<Body> {
@@ -110,7 +108,7 @@ async fn a_streamed_request_body_leaves_as_it_is_made() {
 }
 
 #[tokio::test]
-async fn an_empty_body_says_its_length_where_the_method_takes_a_body() {
+async fn an_empty_body_announces_its_length_if_the_method_takes_a_body() {
     let server = Server::start(|mut connection| async move {
         while let Some(head) = connection.read_head().await {
             connection.respond("200 OK", &head).await;
@@ -138,13 +136,13 @@ async fn an_empty_body_says_its_length_where_the_method_takes_a_body() {
 }
 
 #[tokio::test]
-async fn an_empty_body_says_its_length_over_http2_too() {
+async fn an_empty_body_announces_its_length_over_http2_too() {
     let authority = Authority::new();
     let server = SecureServer::start(authority.server_config(&["h2"]), |stream| async move {
         let service = service_fn(async |request: Request<Incoming>| {
-            let said = request.headers().get("content-length");
-            let said = said.map(|said| said.to_str().unwrap().to_owned());
-            Ok::<_, Infallible>(Response::new(format!("{said:?}")))
+            let announced = request.headers().get("content-length");
+            let announced = announced.map(|length| length.to_str().unwrap().to_owned());
+            Ok::<_, Infallible>(Response::new(format!("{announced:?}")))
         });
         // It ends with an error when the client leaves.
         let _ = http2::Builder::new(TokioExecutor::new())
@@ -190,7 +188,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn where_a_redirect_points_to_receives_nothing() {
+async fn the_target_of_a_redirect_receives_nothing() {
     let elsewhere = Server::start(|connection| connection.respond_to_all("elsewhere")).await;
     let location = elsewhere.url("/");
     for status in [
@@ -232,23 +230,17 @@ mod not_sent {
 
     #[tokio::test]
     async fn a_connection_that_was_refused() {
-        let port = {
-            let closed_again = TcpListener::bind("127.0.0.1:0").unwrap();
-            closed_again.local_addr().unwrap().port()
-        };
+        let (address, _held) = refusing();
         let error = HttpTransport::new()
             .unwrap()
-            .send(post(&format!("http://127.0.0.1:{port}/?key=secret")))
+            .send(post(&format!("http://{address}/?key=secret")))
             .await
             .unwrap_err();
 
         assert!(!error.maybe_sent());
         assert!(error.is_connect());
         assert!(!error.is_timeout());
-        assert_eq!(
-            error.to_string(),
-            format!("could not connect to 127.0.0.1:{port}")
-        );
+        assert_eq!(error.to_string(), format!("could not connect to {address}"));
         assert!(!chain(&error).contains("secret"), "{error}");
         assert!(chain(&error).contains("refused"), "{}", chain(&error));
     }
@@ -271,17 +263,7 @@ mod not_sent {
 
     #[tokio::test]
     async fn a_connection_that_takes_too_long() {
-        // The system completes connections up to the length of the queue; the next one hangs.
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut queue = Vec::new();
-        while let Ok(connection) =
-            tokio::time::timeout(Duration::from_millis(50), TcpStream::connect(address)).await
-        {
-            queue.push(connection.unwrap());
-        }
+        let (address, _full) = full().await;
         let clock = Clock::new();
         let transport = HttpTransport::builder()
             .runtime(clock.clone())
@@ -305,7 +287,7 @@ mod not_sent {
     }
 
     #[tokio::test]
-    async fn a_request_without_a_server_to_send_it_to() {
+    async fn a_request_whose_url_names_no_http_server() {
         for (url, problem) in [
             ("/v1/sandboxes", "client error (UserAbsoluteUriRequired)"),
             ("ftp://127.0.0.1/", "the URI is neither http nor https"),
@@ -344,12 +326,12 @@ mod maybe_sent {
             error.to_string(),
             "the exchange failed and the request may have been sent"
         );
-        // Not even a fresh connection was tried.
+        // The request was not tried again on another connection.
         assert_eq!(server.connections(), 1);
     }
 
     #[tokio::test]
-    async fn a_connection_closed_on_a_kept_connection_before_the_response() {
+    async fn a_kept_connection_closed_before_the_response() {
         let server = Server::start(|mut connection| async move {
             connection.read_head().await.unwrap();
             connection.read_exact(8).await;
@@ -562,7 +544,7 @@ mod connections {
     }
 
     #[tokio::test]
-    async fn are_closed_before_a_server_would_that_waits_five_seconds() {
+    async fn are_closed_when_idle_before_a_server_that_waits_five_seconds() {
         let (closed, mut closings) = mpsc::unbounded_channel();
         let server = Server::start(move |connection| {
             let closed = closed.clone();
@@ -592,7 +574,7 @@ mod connections {
 
     /// Like the default of 4 s and common servers, which close after 5 s, but ten times as fast.
     #[tokio::test]
-    async fn that_a_server_closes_when_they_are_idle_fail_no_post_of_a_steady_trickle() {
+    async fn that_a_server_closes_when_idle_fail_no_request() {
         let requests = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&requests);
         let server = Server::start(move |mut connection| {
@@ -726,7 +708,7 @@ mod bodies_without_end {
     }
 
     #[tokio::test]
-    async fn of_errors_are_read_to_the_limit_and_closed() {
+    async fn of_error_responses_are_read_to_the_limit_and_closed() {
         let (response, mut closings) = endless("HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
 
         let beginning = response.into_body().read_beginning(64 * 1_024).await;
@@ -753,7 +735,7 @@ mod bodies_without_end {
 }
 
 #[test]
-fn everything_can_be_sent_and_shared_between_threads() {
+fn public_types_are_send_and_shared_ones_are_sync() {
     fn send<T: Send + 'static>() {}
     fn send_and_sync<T: Send + Sync + 'static>() {}
     send::<Body>();

@@ -139,7 +139,7 @@ async fn a_stream_that_is_refused_was_not_processed() {
         let (server, transport) = serve(100, move |mut frames| async move {
             let stream = frames.request().await.unwrap();
             frames.reset(stream, code).await;
-            // The connection is as good as before.
+            // The connection stays usable.
             if let Some(stream) = frames.request().await {
                 frames.respond(stream).await;
             }
@@ -160,7 +160,7 @@ async fn a_stream_that_is_refused_was_not_processed() {
 }
 
 #[tokio::test]
-async fn a_stream_behind_the_last_of_a_goaway_was_not_processed() {
+async fn a_stream_after_the_last_one_of_a_goaway_was_not_processed() {
     for code in [NO_ERROR, ENHANCE_YOUR_CALM, INTERNAL_ERROR] {
         for (last, maybe_sent) in [(0, false), (1, true), (0x7fff_ffff, true)] {
             for drains in [true, false] {
@@ -210,7 +210,7 @@ impl Signals {
 }
 
 #[tokio::test]
-async fn a_goaway_ends_what_it_has_not_processed_and_nothing_else() {
+async fn a_goaway_ends_only_the_requests_that_were_not_processed() {
     let signals = Signals::default();
     let server_signals = signals.clone();
     let (server, transport) = serve(100, move |mut frames| {

@@ -108,7 +108,7 @@ impl Server {
 }
 
 #[tokio::test]
-async fn streams_that_go_on_leave_room_for_more() {
+async fn open_streams_leave_room_for_more_requests() {
     let server = Server::start().await;
     let transport = HttpTransport::builder()
         .http2_prior_knowledge(true)
@@ -126,7 +126,7 @@ async fn streams_that_go_on_leave_room_for_more() {
 }
 
 #[tokio::test]
-async fn responses_that_were_read_leave_room_for_more() {
+async fn responses_that_were_read_leave_room_for_more_requests() {
     let server = Server::start().await;
     let transport = HttpTransport::builder()
         .http2_prior_knowledge(true)
@@ -149,7 +149,7 @@ async fn responses_that_were_read_leave_room_for_more() {
 }
 
 #[tokio::test]
-async fn who_puts_more_on_a_connection_than_the_server_allows_waits() {
+async fn a_request_beyond_the_limit_of_the_server_waits() {
     let server = Server::start().await;
     let transport = HttpTransport::builder()
         .http2_prior_knowledge(true)
@@ -166,7 +166,7 @@ async fn who_puts_more_on_a_connection_than_the_server_allows_waits() {
 }
 
 #[tokio::test]
-async fn readers_that_stand_still_hold_up_no_other() {
+async fn paused_readers_do_not_block_another_response() {
     let server = Server::start().await;
     let transport = HttpTransport::builder()
         .http2_prior_knowledge(true)

@@ -207,7 +207,7 @@ fn a_line_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_client_s_certificate_and_its_key_may_be_in_one_file() {
+fn a_client_certificate_and_its_key_may_be_in_one_file() {
     let authority = Authority::new();
     let (certificate, key) = authority.issue();
     let (certificate, key) = (certificate.pem(), key.serialize_pem());
@@ -287,7 +287,7 @@ proptest! {
     }
 
     #[test]
-    fn no_file_is_a_panic(file in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn no_file_causes_a_panic(file in prop::collection::vec(any::<u8>(), 0..80)) {
         let _ = roots(file);
     }
 }

@@ -132,7 +132,7 @@ async fn a_tunnel_that_is_not_made_has_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_to_a_plain_server_is_given_to_the_proxy_as_it_is() {
+async fn a_request_to_an_http_server_is_sent_to_the_proxy_itself() {
     for (user, authorization) in [
         ("", None),
         ("user@", Some("proxy-authorization: Basic dXNlcjo=")),
@@ -170,7 +170,7 @@ async fn a_request_to_a_plain_server_is_given_to_the_proxy_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_way_to_the_proxy_may_be_secure_too() {
+async fn the_connection_to_the_proxy_may_use_tls() {
     let authority = Authority::new();
     let server = SecureServer::start(authority.server_config(&["h2"]), echo).await;
     let (proxy, mut heads) = tunnels_to(server.address).await;
@@ -304,8 +304,8 @@ fn the_environment_names_proxies() {
 }
 
 #[test]
-fn one_proxy_for_all_stands_behind_those_for_a_scheme() {
-    let test = "proxies::one_proxy_for_all_stands_behind_those_for_a_scheme";
+fn all_proxy_applies_to_schemes_without_their_own_proxy() {
+    let test = "proxies::all_proxy_applies_to_schemes_without_their_own_proxy";
     let set = [
         ("ALL_PROXY", "http://all.example"),
         ("https_proxy", "http://secure.example"),
@@ -327,8 +327,8 @@ fn one_proxy_for_all_stands_behind_those_for_a_scheme() {
 }
 
 #[test]
-fn a_proxy_of_another_kind_is_not_passed_by() {
-    let test = "proxies::a_proxy_of_another_kind_is_not_passed_by";
+fn a_socks_proxy_is_an_error_and_is_not_bypassed() {
+    let test = "proxies::a_socks_proxy_is_an_error_and_is_not_bypassed";
     let set = [("ALL_PROXY", "socks5://user:secret@socks.example")];
     in_a_process_of_its_own(test, &set, &VARIABLES, async || {
         let (transport, asked) = nowhere(Proxy::from_env());

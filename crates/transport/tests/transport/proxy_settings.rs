@@ -257,17 +257,18 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_in_a_setting_is_no_panic(proxy in ".{0,20}", list in ".{0,30}|[*.:/\\[\\]a-f0-9, ]{0,30}") {
+    fn no_setting_causes_a_panic(proxy in ".{0,20}", list in ".{0,30}|[*.:/\\[\\]a-f0-9, ]{0,30}") {
         let _ = Proxy::all(&proxy);
         let _ = Proxy::all_except(PROXY, &list);
     }
 }
 
-/// Returns the route for a URL of a transport that reads only these variables, or the error of building it.
+/// Runs `story` in a process with these variables, and without all others for proxies.
 fn environment(test: &str, set: &[(&str, &str)], story: impl AsyncFnOnce()) {
     in_a_process_of_its_own(&format!("proxy_settings::{test}"), set, &VARIABLES, story);
 }
 
+/// Returns the error of building a transport with the proxies of the environment.
 fn refusal() -> String {
     let error = HttpTransport::new().unwrap_err();
     let shown = format!("{error} {error:?}");
@@ -336,18 +337,22 @@ fn a_list_in_the_environment_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn what_does_not_count_is_not_read() {
+fn a_variable_that_does_not_apply_is_not_read() {
     let set = [
         ("HTTP_PROXY", PROXY),
         ("HTTPS_PROXY", PROXY),
         ("ALL_PROXY", "no proxy at all"),
     ];
-    environment("what_does_not_count_is_not_read", &set, async || {
-        assert_eq!(
-            routes(Proxy::from_env(), ["https://relay.example/"]).await,
-            [THROUGH]
-        );
-    });
+    environment(
+        "a_variable_that_does_not_apply_is_not_read",
+        &set,
+        async || {
+            assert_eq!(
+                routes(Proxy::from_env(), ["https://relay.example/"]).await,
+                [THROUGH]
+            );
+        },
+    );
 }
 
 #[test]

@@ -69,8 +69,8 @@ fn request(url: &str, timeouts: StageTimeouts) -> Request<Body> {
 async fn exchange(shown: &Shown, transport: &(impl Transport + Debug), url: &str) {
     let mut timeouts = StageTimeouts::default();
     timeouts.send = Some(Duration::from_secs(5));
-    timeouts.head = Some(Duration::from_millis(100));
-    timeouts.read = Some(Duration::from_millis(100));
+    timeouts.head = Some(Duration::from_millis(300));
+    timeouts.read = Some(Duration::from_millis(300));
     timeouts.total = Some(Duration::from_secs(5));
     shown.debug(transport);
     shown.debug(&timeouts);
@@ -194,7 +194,7 @@ async fn show_everything() {
     for heard in [
         "hyper_util::client",
         "h2::codec",
-        "no response within 100ms",
+        "no response within 300ms",
     ] {
         assert!(shown.contains(heard), "{heard}");
     }

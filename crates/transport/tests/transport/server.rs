@@ -1,11 +1,35 @@
-//! A server on loopback. The test controls every byte.
+//! Servers on loopback. The test controls every byte.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+/// Returns an address that refuses connections. Hold the socket: it keeps other tests from getting the port.
+pub(crate) fn refusing() -> (SocketAddr, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (socket.local_addr().unwrap(), socket)
+}
+
+/// Returns the address of a listener whose queue is full, so that connecting to it hangs. Hold the rest, which fills the queue.
+pub(crate) async fn full() -> (SocketAddr, impl Sized) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    // Long enough for a connection on a busy machine: one that is only slow would leave room in the queue.
+    let limit = Duration::from_millis(500);
+    while let Ok(connection) = timeout(limit, TcpStream::connect(address)).await {
+        queue.push(connection.unwrap());
+    }
+    (address, (listener, queue))
+}
 
 pub(crate) struct Server {
     address: SocketAddr,

@@ -60,7 +60,7 @@ async fn nothing_happens_before_the_future_is_polled() {
 }
 
 #[tokio::test]
-async fn layers_go_around_a_transport() {
+async fn layers_can_wrap_a_transport() {
     let inner = SharedTransport::new(from_fn(async |request| {
         let agent = request.headers()["user-agent"].to_str().map(String::from);
         Ok(Response::new(agent.unwrap_or_default().into()))
@@ -97,14 +97,14 @@ async fn a_service_may_have_bodies_and_errors_of_its_own() {
     let error = service.send(request("/missing")).await.unwrap_err();
     assert!(
         error.maybe_sent(),
-        "an error that is not ours is not believed"
+        "an error of another type counts as maybe sent"
     );
     assert!(error.is_timeout());
     assert!(!error.is_connect());
 }
 
 #[tokio::test]
-async fn an_error_of_ours_says_itself_whether_the_request_was_sent() {
+async fn an_error_of_this_crate_says_whether_the_request_was_sent() {
     let offline = from_fn(async |_| Err(Error::not_sent("the network is off")));
     let error = offline.send(request("/")).await.unwrap_err();
     assert!(!error.maybe_sent());
@@ -124,7 +124,7 @@ async fn an_error_of_ours_says_itself_whether_the_request_was_sent() {
 }
 
 #[tokio::test]
-async fn an_error_around_ours_counts_as_maybe_sent() {
+async fn an_error_that_wraps_one_of_this_crate_counts_as_maybe_sent() {
     // Like a layer that tried twice: only the second attempt was certainly not sent.
     let twice = tower::service_fn(async |_: Request<Body>| {
         Err::<Response<Body>, _>(Wrapped(Error::not_sent("no route to host")))
@@ -136,7 +136,7 @@ async fn an_error_around_ours_counts_as_maybe_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_of_ours_pass_through_layers_that_box_them_and_a_timeout_of_tower_is_maybe_sent() {
+async fn errors_survive_layers_that_box_them_and_a_timeout_of_tower_counts_as_maybe_sent() {
     let inner = from_fn(async |request: Request<Body>| match request.uri().path() {
         "/offline" => Err(Error::not_sent("the network is off")),
         _ => std::future::pending().await,
@@ -154,7 +154,7 @@ async fn errors_of_ours_pass_through_layers_that_box_them_and_a_timeout_of_tower
     assert!(error.source().unwrap().is::<Elapsed>());
     assert!(!error.is_timeout(), "its type is tower's");
 
-    // With the standard library's kind of error.
+    // Mapped to the standard library's error, as the documentation advises.
     let transport = SharedTransport::new(
         tower::ServiceBuilder::new()
             .map_err(|error: tower::BoxError| match error.is::<Elapsed>() {
@@ -171,7 +171,7 @@ async fn errors_of_ours_pass_through_layers_that_box_them_and_a_timeout_of_tower
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_ready_was_never_given_the_request() {
+async fn a_service_that_is_not_ready_never_gets_the_request() {
     let error = Gate::Broken.send(request("/")).await.unwrap_err();
 
     assert!(!error.maybe_sent());
@@ -182,7 +182,7 @@ async fn a_service_that_is_not_ready_was_never_given_the_request() {
 }
 
 #[tokio::test]
-async fn a_service_is_called_by_the_clone_that_was_ready() {
+async fn the_clone_that_was_ready_is_called() {
     let response = Gate::Closed.send(request("/")).await.unwrap();
 
     assert_eq!(text(response).await, "through");

@@ -10,6 +10,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use twentyfirst_transport::{Body, Error, HttpTransport, SharedTransport, Transport as _};
 
+use crate::pieces::Pieces;
 use crate::server::Server;
 use crate::{chain, soon};
 
@@ -30,7 +31,7 @@ fn file(content: &[u8]) -> std::fs::File {
 }
 
 #[tokio::test]
-async fn every_source_delivers_what_is_in_it() {
+async fn every_source_delivers_its_whole_content() {
     let content = long();
     let mut rest = Bytes::from(content.clone());
     let stream = futures_util::stream::iter(std::iter::from_fn(move || {
@@ -73,7 +74,7 @@ async fn every_source_delivers_what_is_in_it() {
 }
 
 #[tokio::test]
-async fn without_tokio() {
+async fn bodies_work_without_tokio() {
     let body = Body::from_reader(io::Cursor::new(long()));
     let read = std::thread::spawn(|| {
         smol::block_on(body.read_with(|reader| {
@@ -85,7 +86,7 @@ async fn without_tokio() {
 }
 
 #[tokio::test]
-async fn an_error_of_a_source_is_that_of_the_body() {
+async fn an_error_of_a_source_ends_the_body() {
     let broken = Body::write_with(|out| {
         out.write_all(b"half")?;
         Err(io::Error::other("the disk is gone"))
@@ -118,7 +119,7 @@ async fn a_file_that_grows_or_shrinks_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_function_ends_with_its_body() {
+async fn a_function_that_writes_ends_when_its_body_is_dropped() {
     let (ended, end) = mpsc::channel();
     let mut body = Body::write_with(move |out| {
         let error = io::copy(&mut io::repeat(7), out).unwrap_err();
@@ -134,7 +135,7 @@ async fn a_function_ends_with_its_body() {
 }
 
 #[tokio::test]
-async fn what_a_reader_has_is_not_held_back_until_there_is_more() {
+async fn each_read_is_passed_on_at_once() {
     struct Said(mpsc::Receiver<&'static str>);
 
     impl io::Read for Said {
@@ -157,7 +158,7 @@ async fn what_a_reader_has_is_not_held_back_until_there_is_more() {
 }
 
 #[tokio::test]
-async fn what_is_never_read_starts_nothing() {
+async fn a_body_that_is_never_read_starts_no_function() {
     let (started, start) = mpsc::channel();
     drop(Body::write_with(move |_| {
         started.send(()).ok();
@@ -190,7 +191,18 @@ async fn a_reader_reads_a_body_to_its_end_and_not_beyond_an_error() {
 }
 
 #[tokio::test]
-async fn a_reader_whose_future_is_dropped_does_not_take_that_for_the_end() {
+async fn a_function_that_has_read_enough_does_not_wait_for_a_silent_body() {
+    let (pieces, body) = Pieces::new();
+    pieces.send(Ok("one")).unwrap();
+    let mut read = [0; 3];
+    let reading =
+        Body::wrap(body).read_with(move |reader| reader.read_exact(&mut read).map(|()| read));
+    assert_eq!(&soon(reading).await.unwrap().unwrap(), b"one");
+    assert!(pieces.is_closed());
+}
+
+#[tokio::test]
+async fn dropping_the_future_fails_the_next_read() {
     let (ended, end) = mpsc::channel();
     let silent = Body::from_stream(futures_util::stream::pending::<io::Result<Bytes>>());
     let mut reading = Box::pin(silent.read_with(move |reader| {
@@ -206,7 +218,7 @@ async fn a_reader_whose_future_is_dropped_does_not_take_that_for_the_end() {
     );
 }
 
-/// The kind of the error: an error of the request's body is reported once, not by each layer.
+/// An error of the request's body is reported once, not by each layer that passes it on.
 #[tokio::test]
 async fn a_request_whose_body_fails_says_why_once() {
     let server = Server::start(async |mut connection| {

@@ -8,7 +8,6 @@ use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use proptest::prelude::*;
-use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use twentyfirst_transport::{
@@ -18,7 +17,7 @@ use twentyfirst_transport::{
 
 use crate::clock::Clock;
 use crate::pieces::Pieces;
-use crate::server::Server;
+use crate::server::{Server, full};
 use crate::{chain, soon};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,8 +47,8 @@ async fn send(
         .await
 }
 
-fn assert_struck(error: &Error, kind: TimeoutKind, limit: Duration) {
-    let timeout = error.timeout().expect("a limit struck");
+fn assert_expired(error: &Error, kind: TimeoutKind, limit: Duration) {
+    let timeout = error.timeout().expect("a limit expired");
     assert_eq!((timeout.kind, timeout.limit), (kind, limit));
     assert!(error.is_timeout());
     assert!(!error.is_body_limit());
@@ -82,7 +81,7 @@ mod the_response_head {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn may_take_its_time_and_no_longer() {
+    async fn is_awaited_as_long_as_its_limit() {
         let start = Instant::now();
         let (server, dropped) = silent();
 
@@ -91,7 +90,7 @@ mod the_response_head {
             .unwrap_err();
 
         assert_eq!(start.elapsed(), 5 * MINUTE);
-        assert_struck(&error, TimeoutKind::Head, 5 * MINUTE);
+        assert_expired(&error, TimeoutKind::Head, 5 * MINUTE);
         assert_eq!(chain(&error), "no response within 300s");
         assert!(error.maybe_sent());
         assert!(!error.is_connect());
@@ -99,7 +98,7 @@ mod the_response_head {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn counts_no_more_once_it_is_there() {
+    async fn has_no_limit_once_it_has_arrived() {
         let (pieces, body) = Pieces::new();
         let body = std::sync::Mutex::new(Some(Body::wrap(body)));
         let server = from_fn(move |_| {
@@ -143,7 +142,7 @@ mod the_requests_body {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn may_take_long_while_there_is_progress_and_the_head_counts_from_its_end() {
+    async fn may_take_long_while_there_is_progress_and_the_limit_on_the_head_starts_at_its_end() {
         let timeouts = limits(|t| {
             t.send = Some(60 * SECOND);
             t.head = Some(5 * SECOND);
@@ -164,7 +163,7 @@ mod the_requests_body {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn that_is_sent_still_waits_for_the_head_no_longer_than_that_may_take() {
+    async fn is_followed_by_the_limit_on_the_head() {
         let timeouts = limits(|t| {
             t.send = Some(60 * SECOND);
             t.head = Some(5 * SECOND);
@@ -176,28 +175,28 @@ mod the_requests_body {
             .unwrap_err();
 
         assert_eq!(start.elapsed(), 55 * SECOND);
-        assert_struck(&error, TimeoutKind::Head, 5 * SECOND);
+        assert_expired(&error, TimeoutKind::Head, 5 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn that_nobody_takes_is_given_up() {
+    async fn that_the_transport_does_not_take_expires() {
         let timeouts = limits(|t| t.send = Some(60 * SECOND));
-        for (pace, struck_at) in [(61, 60), (600, 60)] {
+        for (pace, expires_at) in [(61, 60), (600, 60)] {
             let start = Instant::now();
 
             let error = send(slow(pace * SECOND, SECOND), timeouts, "{}")
                 .await
                 .unwrap_err();
 
-            assert_eq!(start.elapsed(), struck_at * SECOND);
-            assert_struck(&error, TimeoutKind::Send, 60 * SECOND);
+            assert_eq!(start.elapsed(), expires_at * SECOND);
+            assert_expired(&error, TimeoutKind::Send, 60 * SECOND);
             assert_eq!(chain(&error), "no request data was sent for 60s");
             assert!(error.maybe_sent());
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn that_gives_nothing_is_given_up() {
+    async fn that_yields_no_piece_expires() {
         let (pieces, body) = Pieces::new();
         let start = Instant::now();
         tokio::spawn(async move {
@@ -217,15 +216,15 @@ mod the_requests_body {
         .unwrap_err();
 
         assert_eq!(start.elapsed(), 140 * SECOND);
-        assert_struck(&error, TimeoutKind::Send, 60 * SECOND);
+        assert_expired(&error, TimeoutKind::Send, 60 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn that_the_server_does_not_want_is_over() {
+    async fn that_the_transport_drops_counts_as_sent() {
         let server = from_fn(|request| async move {
             drop(request);
             sleep(3 * SECOND).await;
-            Ok(Response::new("no, thank you".into()))
+            Ok(Response::new("refused".into()))
         });
         let timeouts = limits(|t| {
             t.send = Some(SECOND);
@@ -236,7 +235,7 @@ mod the_requests_body {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn is_left_as_it_is_unless_its_silence_has_a_limit() {
+    async fn becomes_a_stream_only_if_sending_it_has_a_limit() {
         let server = from_fn(async |request: Request<Body>| {
             let clone = request.body().try_clone();
             Ok(Response::new(if clone.is_some() {
@@ -256,7 +255,7 @@ mod the_requests_body {
     }
 
     #[tokio::test]
-    async fn declares_the_same_length_when_it_is_watched() {
+    async fn announces_the_same_length_when_it_is_watched() {
         let server = Server::start(|mut connection| async move {
             let head = connection.read_head().await.unwrap();
             assert!(head.contains("content-length: 100000\r\n"), "{head}");
@@ -294,7 +293,7 @@ mod the_response_body {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn may_be_silent_for_a_while_and_any_byte_starts_it_again() {
+    async fn may_be_silent_up_to_the_limit_and_each_piece_restarts_it() {
         let (pieces, mut body) = open(limits(|t| t.read = Some(15 * MINUTE))).await;
         let start = Instant::now();
         let sender = pieces.clone();
@@ -312,7 +311,7 @@ mod the_response_body {
         let error = body.frame().await.unwrap().unwrap_err();
 
         assert_eq!(start.elapsed(), 71 * MINUTE);
-        assert_struck(&error, TimeoutKind::Read, 15 * MINUTE);
+        assert_expired(&error, TimeoutKind::Read, 15 * MINUTE);
         assert_eq!(chain(&error), "no response data for 900s");
         assert!(error.maybe_sent());
         assert!(pieces.is_closed(), "closed although it is still held");
@@ -334,7 +333,7 @@ mod the_response_body {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_end_ends_with_the_exchange() {
+    async fn without_end_is_cut_off_at_the_total_limit() {
         let (pieces, mut body) = open(limits(|t| t.total = Some(MINUTE))).await;
         for _ in 0..1_000 {
             pieces.send(Ok("always ready")).unwrap();
@@ -345,7 +344,7 @@ mod the_response_body {
 
         let error = body.frame().await.unwrap().unwrap_err();
 
-        assert_struck(&error, TimeoutKind::Total, MINUTE);
+        assert_expired(&error, TimeoutKind::Total, MINUTE);
         assert_eq!(chain(&error), "the exchange took longer than 60s");
         assert!(pieces.is_closed());
     }
@@ -377,7 +376,7 @@ mod the_response_body {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_exchange_is_over_in_time_whatever_it_waits_for() {
+async fn the_total_limit_ends_the_exchange_whatever_it_waits_for() {
     let start = Instant::now();
     let timeouts = limits(|t| {
         t.total = Some(3 * SECOND);
@@ -387,13 +386,13 @@ async fn the_whole_exchange_is_over_in_time_whatever_it_waits_for() {
     let error = send(silent().0, timeouts, "{}").await.unwrap_err();
 
     assert_eq!(start.elapsed(), 3 * SECOND);
-    assert_struck(&error, TimeoutKind::Total, 3 * SECOND);
-    // A closure cannot prove that nothing left.
+    assert_expired(&error, TimeoutKind::Total, 3 * SECOND);
+    // A closure cannot prove that nothing was sent.
     assert!(error.maybe_sent());
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_limited_that_was_not_asked_for() {
+async fn nothing_is_limited_without_a_setting() {
     let server = from_fn(async |_| {
         sleep(10_000 * MINUTE).await;
         Ok(Response::new(Body::empty()))
@@ -417,7 +416,7 @@ async fn nothing_is_limited_that_was_not_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_around_ours_still_tells_which_limit_struck() {
+async fn an_error_that_wraps_a_timeout_still_names_the_limit() {
     let (server, _) = silent();
     let inner = WithTimeouts::new(server, TokioRuntime);
     let outer = from_fn(move |request| {
@@ -428,30 +427,13 @@ async fn an_error_around_ours_still_tells_which_limit_struck() {
 
     let error = outer.send(post("/", timeouts, "{}")).await.unwrap_err();
 
-    assert_struck(&error, TimeoutKind::Head, SECOND);
-}
-
-/// A listener whose queue is full, so that connecting to it hangs; and the connections that fill it.
-async fn full() -> (String, impl Sized) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut queue = Vec::new();
-    while let Ok(connection) = tokio::time::timeout(
-        Duration::from_millis(50),
-        tokio::net::TcpStream::connect(address),
-    )
-    .await
-    {
-        queue.push(connection.unwrap());
-    }
-    (format!("http://{address}/"), (listener, queue))
+    assert_expired(&error, TimeoutKind::Head, SECOND);
 }
 
 #[tokio::test]
 async fn a_request_may_have_its_own_limit_on_connecting() {
-    let (url, _full) = full().await;
+    let (address, _full) = full().await;
+    let url = format!("http://{address}/");
     for (limit, setting) in [(2, Some(10)), (20, Some(10)), (3, None)] {
         let clock = Clock::new();
         let transport = HttpTransport::builder()
@@ -470,7 +452,7 @@ async fn a_request_may_have_its_own_limit_on_connecting() {
         clock.pass_for_a_sleeper(Duration::from_millis(1)).await;
         let error = soon(call).await.unwrap().unwrap_err();
 
-        assert_struck(&error, TimeoutKind::Connect, limit * SECOND);
+        assert_expired(&error, TimeoutKind::Connect, limit * SECOND);
         assert!(error.is_connect());
         assert!(!error.maybe_sent());
     }
@@ -478,7 +460,8 @@ async fn a_request_may_have_its_own_limit_on_connecting() {
 
 #[tokio::test]
 async fn a_request_that_still_waits_for_its_connection_was_not_sent() {
-    let (url, _full) = full().await;
+    let (address, _full) = full().await;
+    let url = format!("http://{address}/");
     for kind in [TimeoutKind::Total, TimeoutKind::Head, TimeoutKind::Send] {
         let clock = Clock::new();
         // With any layers in between that pass the request on unchanged.
@@ -503,7 +486,7 @@ async fn a_request_that_still_waits_for_its_connection_was_not_sent() {
         clock.pass_for_a_sleeper(SECOND).await;
         let error = soon(call).await.unwrap().unwrap_err();
 
-        assert_struck(&error, kind, SECOND);
+        assert_expired(&error, kind, SECOND);
         assert!(!error.maybe_sent(), "{kind:?}");
         assert!(!error.is_connect());
     }
@@ -522,14 +505,14 @@ async fn a_request_that_waits_for_a_permit_was_not_sent() {
     let first = tokio::spawn(send(limited.clone(), limits(|_| ()), ""));
     sleep(SECOND).await;
     let second = send(shared.clone(), timeouts, "").await.unwrap_err();
-    assert_struck(&second, TimeoutKind::Head, SECOND);
+    assert_expired(&second, TimeoutKind::Head, SECOND);
     assert!(!second.maybe_sent());
     let third = send(limited, timeouts, "").await.unwrap_err();
     assert!(!third.maybe_sent());
 
     first.abort();
     let fourth = send(shared, timeouts, "").await.unwrap_err();
-    assert_struck(&fourth, TimeoutKind::Head, SECOND);
+    assert_expired(&fourth, TimeoutKind::Head, SECOND);
     assert!(fourth.maybe_sent(), "it had the permit");
 }
 
@@ -545,7 +528,7 @@ async fn an_attempt_that_waits_for_a_permit_does_not_hide_one_that_was_sent() {
 
     let error = send(again, timeouts, "").await.unwrap_err();
 
-    assert_struck(&error, TimeoutKind::Head, SECOND);
+    assert_expired(&error, TimeoutKind::Head, SECOND);
     assert!(error.maybe_sent());
 }
 
@@ -577,7 +560,7 @@ async fn a_request_that_has_a_connection_may_have_been_sent() {
     clock.pass_for_a_sleeper(SECOND).await;
     let error = soon(call).await.unwrap().unwrap_err();
 
-    assert_struck(&error, TimeoutKind::Total, SECOND);
+    assert_expired(&error, TimeoutKind::Total, SECOND);
     assert!(error.maybe_sent());
 }
 
@@ -619,7 +602,6 @@ proptest! {
             .enable_time()
             .start_paused(true)
             .build().unwrap()
-
             .block_on(async {
                 let start = Instant::now();
                 let result = async {

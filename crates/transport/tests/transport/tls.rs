@@ -71,8 +71,8 @@ fn certificates_appear_while_the_program_runs() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_of_roots_is_read_whole_or_refused_by_its_line() {
-    let test = "tls::a_file_of_roots_is_read_whole_or_refused_by_its_line";
+fn a_file_of_roots_is_read_whole_or_refused_with_its_line() {
+    let test = "tls::a_file_of_roots_is_read_whole_or_refused_with_its_line";
     in_a_process_with_roots(test, async |roots| {
         let authority = Authority::new();
         let server = SecureServer::start(authority.server_config(&[]), echo).await;
@@ -110,8 +110,8 @@ fn a_file_of_roots_is_read_whole_or_refused_by_its_line() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_empty_name_of_a_file_of_roots_is_told() {
-    let test = "tls::an_empty_name_of_a_file_of_roots_is_told";
+fn an_empty_variable_for_the_file_of_roots_is_reported() {
+    let test = "tls::an_empty_variable_for_the_file_of_roots_is_reported";
     let set = [("SSL_CERT_FILE", "")];
     in_a_process_of_its_own(test, &set, &["SSL_CERT_DIR"], async || {
         let get = Request::get("https://127.0.0.1:9/").body(Body::empty());
@@ -123,7 +123,7 @@ fn an_empty_name_of_a_file_of_roots_is_told() {
 }
 
 #[tokio::test]
-async fn the_version_is_agreed_in_the_handshake() {
+async fn the_version_is_negotiated_in_the_handshake() {
     let authority = Authority::new();
     let transport = trusting(&authority).build().unwrap();
     for (offered, version) in [
@@ -234,7 +234,7 @@ async fn several_authorities_are_trusted_in_pem_or_der() {
 }
 
 #[tokio::test]
-async fn a_server_may_ask_who_is_there() {
+async fn a_server_may_require_a_client_certificate() {
     let (authority, clients) = (Authority::new(), Authority::new());
     let config = authority.server_config_for(&clients, &["h2"]);
     let server = SecureServer::start(config, echo).await;
@@ -350,7 +350,7 @@ mod pings {
     type Questions = mpsc::UnboundedReceiver<()>;
 
     #[tokio::test]
-    async fn tell_that_a_server_has_vanished() {
+    async fn detect_that_a_server_has_vanished() {
         let authority = Authority::new();
         let (server, mut asked) = silent_server(&authority, true).await;
         let clock = Clock::new();

@@ -1,6 +1,5 @@
 //! The transport over `ureq`: requests, reuse of connections, the meaning of failures, and dropping.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
@@ -17,7 +16,7 @@ use twentyfirst_transport::{
 
 use crate::pieces::Pieces;
 use crate::secure::{Authority, SecureServer, echo};
-use crate::server::Server;
+use crate::server::{Server, refusing};
 use crate::{chain, soon};
 
 fn request(method: Method, url: &str, body: impl Into<Body>) -> Request<Body> {
@@ -40,11 +39,6 @@ async fn send(transport: &UreqTransport, request: Request<Body>) -> Result<Respo
 async fn text(response: Response<Body>) -> String {
     let bytes = soon(response.into_body().collect_up_to(1_000)).await;
     String::from_utf8(bytes.unwrap().to_vec()).unwrap()
-}
-
-/// The receiver that is notified of dropped connections.
-fn ear() -> (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>) {
-    mpsc::unbounded_channel()
 }
 
 #[tokio::test]
@@ -234,7 +228,7 @@ async fn a_stream_arrives_piece_by_piece() {
 }
 
 #[tokio::test]
-async fn exchanges_at_the_same_time_have_connections_of_their_own_and_leave_them() {
+async fn concurrent_exchanges_have_their_own_connections_and_keep_them() {
     let server = Server::start(|connection| connection.respond_to_all("body")).await;
     let transport = UreqTransport::new();
     let mut responses = Vec::new();
@@ -251,14 +245,14 @@ async fn exchanges_at_the_same_time_have_connections_of_their_own_and_leave_them
     }
     assert_eq!(server.connections(), 3);
 
-    // A dropped connection is closed, and a new one is opened.
+    // A response that is dropped closes its connection. The two others serve the next requests.
     let rest = send(&transport, get(&server.url("/"))).await.unwrap();
     drop(rest);
     for _ in 0..3 {
         let response = send(&transport, get(&server.url("/"))).await.unwrap();
         assert_eq!(text(response).await, "body");
     }
-    assert_eq!(server.connections(), 3, "two were left");
+    assert_eq!(server.connections(), 3, "two are left");
 }
 
 #[tokio::test]
@@ -286,9 +280,7 @@ async fn no_more_connections_are_kept_than_the_settings_say() {
 
 #[tokio::test]
 async fn without_a_connection_nothing_was_sent() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
+    let (address, _held) = refusing();
     let transport = UreqTransport::new();
     let error = send(&transport, post(&format!("http://{address}/?key=secret")))
         .await
@@ -296,6 +288,16 @@ async fn without_a_connection_nothing_was_sent() {
     assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
     assert!(chain(&error).starts_with(&format!("could not connect to {address}\n")));
     assert!(chain(&error).contains("refused"), "{}", chain(&error));
+
+    // Also while the body of the request is silent.
+    let (_pieces, silent) = Pieces::new();
+    let put = request(
+        Method::PUT,
+        &format!("http://{address}/"),
+        Body::wrap(silent),
+    );
+    let error = send(&transport, put).await.unwrap_err();
+    assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
 
     let error = send(&transport, post("http://relay.invalid/"))
         .await
@@ -325,12 +327,12 @@ async fn without_a_connection_nothing_was_sent() {
 #[tokio::test]
 async fn connecting_has_a_limit_and_nothing_was_sent() {
     // It accepts the connection but never starts TLS.
-    let (heard, mut closed) = ear();
+    let (closed, mut closings) = mpsc::unbounded_channel();
     let server = Server::start(move |mut connection| {
-        let heard = heard.clone();
+        let closed = closed.clone();
         async move {
             connection.read_to_end_of_bytes().await;
-            heard.send(()).unwrap();
+            closed.send(()).unwrap();
         }
     })
     .await;
@@ -342,9 +344,9 @@ async fn connecting_has_a_limit_and_nothing_was_sent() {
     let error = send(&transport, request).await.unwrap_err();
     let (kind, limit) = (TimeoutKind::Connect, Duration::from_millis(200));
     let timeout = error.timeout();
-    assert!(timeout.is_some_and(|struck: Timeout| struck.kind == kind && struck.limit == limit));
+    assert!(timeout.is_some_and(|it: Timeout| it.kind == kind && it.limit == limit));
     assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
-    soon(closed.recv()).await.unwrap();
+    soon(closings.recv()).await.unwrap();
 }
 
 #[tokio::test]
@@ -494,34 +496,38 @@ async fn a_request_whose_body_breaks_off_is_not_completed() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_closed_while_the_server_is_silent() {
-    let (heard, mut closed) = ear();
+async fn dropping_an_exchange_closes_it_while_the_server_is_silent() {
+    let (event, mut events) = mpsc::unbounded_channel();
     let server = Server::start(move |mut connection| {
-        let heard = heard.clone();
+        let event = event.clone();
         async move {
             let head = connection.read_head().await.unwrap();
+            event.send("arrived").unwrap();
             if head.starts_with("GET /stream") {
                 let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
                 connection.write(&format!("{head}3\r\none\r\n")).await;
             }
-            connection.closed().await;
-            heard.send(()).unwrap();
+            connection.read_to_end().await;
+            event.send("closed").unwrap();
         }
     })
     .await;
     let transport = UreqTransport::new();
 
-    // The head never arrives.
-    let response = transport.send(get(&server.url("/silence")));
-    tokio::time::timeout(Duration::from_millis(100), response)
-        .await
-        .unwrap_err();
-    soon(closed.recv()).await.unwrap();
+    // The head of the response never arrives.
+    let mut response = transport.send(get(&server.url("/silence")));
+    tokio::select! {
+        response = &mut response => panic!("{response:?}"),
+        event = soon(events.recv()) => assert_eq!(event, Some("arrived")),
+    }
+    drop(response);
+    assert_eq!(soon(events.recv()).await, Some("closed"));
 
     // Before the first read of the body, and while a thread waits for more of it.
     let unread = send(&transport, get(&server.url("/stream"))).await.unwrap();
     drop(unread);
-    soon(closed.recv()).await.unwrap();
+    assert_eq!(soon(events.recv()).await, Some("arrived"));
+    assert_eq!(soon(events.recv()).await, Some("closed"));
     let mut body = send(&transport, get(&server.url("/stream")))
         .await
         .unwrap()
@@ -530,7 +536,8 @@ async fn what_is_dropped_is_closed_while_the_server_is_silent() {
     let more = tokio::time::timeout(Duration::from_millis(50), body.frame()).await;
     assert!(more.is_err());
     drop(body);
-    soon(closed.recv()).await.unwrap();
+    assert_eq!(soon(events.recv()).await, Some("arrived"));
+    assert_eq!(soon(events.recv()).await, Some("closed"));
 
     // While the request is sent.
     let (pieces, stream) = Pieces::new();
@@ -540,12 +547,14 @@ async fn what_is_dropped_is_closed_while_the_server_is_silent() {
         &server.url("/"),
         Body::wrap(stream).with_exact_length(8),
     );
-    let response = transport.send(put);
-    tokio::time::timeout(Duration::from_millis(100), response)
-        .await
-        .unwrap_err();
-    // The server reads a part of the body before it sees the end.
-    assert!(server.connections() == 4);
+    let mut response = transport.send(put);
+    tokio::select! {
+        response = &mut response => panic!("{response:?}"),
+        event = soon(events.recv()) => assert_eq!(event, Some("arrived")),
+    }
+    drop(response);
+    assert_eq!(soon(events.recv()).await, Some("closed"));
+    assert_eq!(server.connections(), 4);
 }
 
 #[tokio::test]
@@ -562,15 +571,14 @@ async fn limits_on_time_are_kept_on_threads() {
     .await;
     let transport = WithTimeouts::new(UreqTransport::new(), ThreadRuntime);
     let limit = Duration::from_millis(100);
-    let mut timeouts = StageTimeouts::default();
-    timeouts.head = Some(limit);
-    timeouts.read = Some(limit);
-    let with_timeouts = |path| {
+    let with_timeouts = |path, set: fn(&mut StageTimeouts) -> &mut Option<Duration>| {
+        let mut timeouts = StageTimeouts::default();
+        *set(&mut timeouts) = Some(limit);
         let mut request = get(&server.url(path));
         request.extensions_mut().insert(timeouts);
         request
     };
-    let error = soon(transport.send(with_timeouts("/silence")))
+    let error = soon(transport.send(with_timeouts("/silence", |it| &mut it.head)))
         .await
         .unwrap_err();
     assert_eq!(
@@ -578,7 +586,7 @@ async fn limits_on_time_are_kept_on_threads() {
         Some(TimeoutKind::Head)
     );
     assert!(error.maybe_sent());
-    let response = soon(transport.send(with_timeouts("/stream")))
+    let response = soon(transport.send(with_timeouts("/stream", |it| &mut it.read)))
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::OK);

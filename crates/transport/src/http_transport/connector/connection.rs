@@ -17,7 +17,7 @@ impl<T: rt::Read + rt::Write + Send + Unpin> Io for T {}
 // The type of the stream is erased: through a proxy, TLS goes within TLS, and a connector may bring a stream of its
 // own. A virtual call is little beside the system call, or the encryption, that it makes.
 pub(in crate::http_transport) struct Connection {
-    // Declared first, so that it is dropped first: dropping the stream may take a while.
+    // Declared first, so that it is dropped first and reports the end at once: dropping the stream may take a while.
     open: watch::Sender<()>,
     io: Box<dyn Io>,
     http2: bool,
@@ -57,6 +57,7 @@ impl Open {
     }
 
     pub(in crate::http_transport) async fn ended(mut self) {
+        // Nothing is ever sent: the channel ends when the connection drops its sender.
         while self.0.changed().await.is_ok() {}
     }
 }

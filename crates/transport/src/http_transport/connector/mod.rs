@@ -1,5 +1,11 @@
-//! Makes connections: to the server or through a proxy, with TLS if the scheme requires it, and with one time limit on all of
-//! it.
+//! Makes connections, with one time limit on all steps.
+//!
+//! ```text
+//!   http  ─► direct ─────────► dial the server
+//!         └► through a proxy ─► dial the proxy [─► TLS with the proxy]
+//!   https ─► direct ─────────► dial the server ─► TLS with the server
+//!         └► through a proxy ─► dial the proxy [─► TLS with the proxy] ─► CONNECT ─► TLS with the server
+//! ```
 
 mod connection;
 mod dialer;
@@ -58,6 +64,7 @@ impl Connector {
                 }
                 tunnel.call(target.clone()).await?
             }
+            // Without TLS there is no tunnel: see `Proxy`.
             Route::Proxy(proxy) => self.connect_to_proxy(proxy.uri().clone()).await?.proxied(),
         };
         match tls {
@@ -151,6 +158,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Connecting {
         let connector = self.clone();
+        // Read now: the future is polled later, perhaps on behalf of another request.
         let polled = POLLED.get();
         POLLED.set(Polled {
             connects: true,
@@ -163,6 +171,7 @@ impl Service<Uri> for Connector {
             };
             let mut timer = connector.runtime.sleep(limit);
             let mut connecting = pin!(connector.connect(target));
+            // The connection before the timer: one that is ready in time is never refused.
             poll_fn(|cx| match connecting.as_mut().poll(cx) {
                 Poll::Pending => timer
                     .as_mut()

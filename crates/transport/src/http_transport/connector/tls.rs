@@ -48,7 +48,8 @@ impl Tls {
         Ok(Handshake(config.into()))
     }
 
-    /// Returns the handshake with a proxy. It shows no client certificate and offers only HTTP/1.1.
+    /// Returns the handshake with a proxy. It shows no client certificate, which is for the server. It offers no protocol, so that the
+    /// proxy speaks HTTP/1.1.
     pub(super) fn for_proxy(&self) -> Result<Handshake, BoxError> {
         let config = get_or_try_init(&self.proxy_config, || self.config(None))?;
         Ok(Handshake(config.into()))
@@ -81,6 +82,7 @@ fn get_or_try_init(
     if let Some(config) = cell.get() {
         return Ok(Arc::clone(config));
     }
+    // Two threads may make it at once. Both then use the one that was stored first.
     let config = Arc::new(make()?);
     Ok(Arc::clone(cell.get_or_init(|| config)))
 }
@@ -95,6 +97,7 @@ impl Handshake {
         connection: Connection,
     ) -> Result<Connection, BoxError> {
         let host = peer.host().unwrap_or_default();
+        // `ServerName` takes IPv6 addresses without brackets.
         let host = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))

@@ -23,6 +23,7 @@ pub(super) fn read() -> Result<Proxies, InvalidSetting> {
             .map(|(name, url)| Server::parse(&url, name).map_err(|why| not_a_proxy(name, why)))
             .transpose()
     };
+    // A CGI server sets `HTTP_PROXY` from a `Proxy` header of the incoming request.
     let is_cgi = var_os("REQUEST_METHOD").is_some();
     let http = if is_cgi {
         proxy(&["http_proxy"])?

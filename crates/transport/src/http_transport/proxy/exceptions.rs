@@ -88,12 +88,14 @@ fn domain(text: &str) -> Option<String> {
     }
 }
 
-/// Parses an address with a prefix length. A network of IPv4-mapped IPv6 addresses becomes the IPv4 network.
+/// Parses an address with a prefix length. A network of IPv4-mapped IPv6 addresses becomes the IPv4 network, as [`Host`] does with
+/// addresses.
 fn network(text: &str) -> Option<IpNet> {
     let (address, length) = text.rsplit_once('/')?;
     let Host::Address(_) = Host::parse(address)? else {
         return None;
     };
+    // `parse` would accept a sign.
     if !length.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

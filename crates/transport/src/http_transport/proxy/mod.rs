@@ -1,4 +1,4 @@
-//! Chooses the requests that go through a proxy.
+//! Decides which requests go through a proxy.
 
 mod environment;
 mod exceptions;
@@ -46,8 +46,8 @@ impl Proxy {
     /// empty variable counts as not set.
     ///
     /// This is the default. If a variable that applies cannot be parsed, building the transport fails: ignoring it
-    /// would send requests another way than intended. The URL of a
-    /// `socks` proxy is accepted but not supported: connecting fails.
+    /// would send requests on another way than intended. The URL of a
+    /// `socks` proxy is accepted, but such a proxy is not supported: connecting fails.
     ///
     /// In a CGI script (`REQUEST_METHOD` is set) `HTTP_PROXY` is ignored, because a header of the incoming request could
     /// set it; `http_proxy` applies.
@@ -80,7 +80,7 @@ impl Proxy {
     /// | `*.example.com` | all names below it |
     /// | `10.0.0.1`, `fd00::1`, `[fd00::1]` | the address |
     /// | `10.0.0.0/8`, `fd00::/8` | the network |
-    /// | `*` | every server, named by name or address |
+    /// | `*` | every server, whether the request names it by name or by address |
     /// | `example.com:8443`, `10.0.0.1:80`, `[fd00::1]:80` | the same, on this port only |
     ///
     /// Names are compared without regard to case or a final dot. They are not resolved: addresses match only

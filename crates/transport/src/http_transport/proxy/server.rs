@@ -64,6 +64,7 @@ impl Server {
         };
         let (host, port) = split_port(server).ok_or("its port is not a number from 1 to 65535")?;
         Host::parse(host).ok_or("it names no host")?;
+        // Built anew and escaped: hyper-util parses it again, and must not find another host in the user or password.
         let mut normal = format!("{scheme}://");
         if let Some(Credentials { user, password }) = credentials {
             escape(&user, &mut normal);
@@ -147,7 +148,7 @@ fn hex(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// Escapes every character that has a meaning in a URL.
+/// Appends text in which every byte is percent-encoded, so that none has a meaning in the URL.
 fn escape(text: &str, url: &mut String) {
     for byte in text.bytes() {
         let _ = write!(url, "%{byte:02X}");
