@@ -87,8 +87,8 @@
 //! # What it does not do
 //! A transport follows no redirect (`ReqwestTransport` needs a setting for that), never sends a request again once a byte of it may have
 //! been sent, keeps no cookies and decompresses nothing. Printed and logged text never shows a header, a body, a query, a key or a
-//! password. There is one exception: the errors of `cassette::Player` show excerpts of
-//! paths and bodies, which you can mask.
+//! password, with two exceptions: the errors of `cassette::Player` show excerpts of paths and bodies, which you can mask, and ureq logs
+//! at the level `trace`: see `UreqTransport`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

@@ -41,7 +41,7 @@ struct Unit {
 /// The result of decoding an escape.
 enum Escape {
     Decoded(Unit),
-    NotAnEscape,
+    Invalid,
     /// The text ends within the escape.
     Cut,
 }
@@ -141,7 +141,7 @@ impl<'a> Spelling<'a> {
             None if self.is_json && byte == b'\\' => {
                 return match self.backslash(at + 1, None) {
                     Escape::Decoded(unit) => Some(unit),
-                    Escape::NotAnEscape => Some(plain),
+                    Escape::Invalid => Some(plain),
                     Escape::Cut => None,
                 };
             }
@@ -152,11 +152,11 @@ impl<'a> Spelling<'a> {
             Some(b'\\') => self.backslash(below.end, depth),
             Some(b'%') => self.percent(below.end, depth),
             Some(b'&') => self.entity(below.end, depth),
-            _ => Escape::NotAnEscape,
+            _ => Escape::Invalid,
         };
         match escape {
             Escape::Decoded(unit) => Some(unit),
-            Escape::NotAnEscape => Some(below),
+            Escape::Invalid => Some(below),
             Escape::Cut => None,
         }
     }
@@ -168,7 +168,7 @@ impl<'a> Spelling<'a> {
             None => self.text.get(at).map(|byte| Unit::byte(*byte, at + 1)),
         };
         let unit = unit.ok_or(Escape::Cut)?;
-        let byte = unit.as_ascii().ok_or(Escape::NotAnEscape)?;
+        let byte = unit.as_ascii().ok_or(Escape::Invalid)?;
         Ok((byte, unit.end))
     }
 
@@ -177,7 +177,7 @@ impl<'a> Spelling<'a> {
         let mut number = 0;
         for _ in 0..digits {
             let (byte, end) = self.ascii(at, depth)?;
-            let digit = char::from(byte).to_digit(16).ok_or(Escape::NotAnEscape)?;
+            let digit = char::from(byte).to_digit(16).ok_or(Escape::Invalid)?;
             (number, at) = (number * 16 + digit, end);
         }
         Ok((number, at))
@@ -193,16 +193,16 @@ impl<'a> Spelling<'a> {
             };
             at = end;
             if byte == until {
-                return char::from_u32(number).map_or(Escape::NotAnEscape, |char| {
+                return char::from_u32(number).map_or(Escape::Invalid, |char| {
                     Escape::Decoded(Unit::char(char, at))
                 });
             }
             match char::from(byte).to_digit(radix) {
                 Some(digit) if number <= 0x10_FFFF => number = number * radix + digit,
-                _ => return Escape::NotAnEscape,
+                _ => return Escape::Invalid,
             }
         }
-        Escape::NotAnEscape
+        Escape::Invalid
     }
 
     /// Reads `\n`, `\/`, `\u0026`, `\u{26}` or `\x26`, as in JSON, JavaScript, Rust and Python.
@@ -219,7 +219,7 @@ impl<'a> Spelling<'a> {
                 b'0' if depth.is_some() => 0,
                 b'x' if depth.is_some() => {
                     let (number, end) = self.hex(end, 2, depth)?;
-                    let byte = u8::try_from(number).map_err(|_| Escape::NotAnEscape)?;
+                    let byte = u8::try_from(number).map_err(|_| Escape::Invalid)?;
                     return Ok(Unit::byte(byte, end));
                 }
                 b'u' => {
@@ -237,10 +237,10 @@ impl<'a> Spelling<'a> {
                     let half = Unit::char(char::REPLACEMENT_CHARACTER, end);
                     let second = || {
                         let (b'\\', at) = self.ascii(end, depth)? else {
-                            return Err(Escape::NotAnEscape);
+                            return Err(Escape::Invalid);
                         };
                         let (b'u', at) = self.ascii(at, depth)? else {
-                            return Err(Escape::NotAnEscape);
+                            return Err(Escape::Invalid);
                         };
                         self.hex(at, 4, depth)
                     };
@@ -253,7 +253,7 @@ impl<'a> Spelling<'a> {
                         _ => Ok(half),
                     };
                 }
-                _ => return Err(Escape::NotAnEscape),
+                _ => return Err(Escape::Invalid),
             };
             Ok(Unit::byte(char, end))
         };
@@ -266,7 +266,7 @@ impl<'a> Spelling<'a> {
     /// Reads `%26`.
     fn percent(&self, at: usize, depth: Option<u8>) -> Escape {
         match self.hex(at, 2, depth) {
-            Ok((number, end)) => u8::try_from(number).map_or(Escape::NotAnEscape, |byte| {
+            Ok((number, end)) => u8::try_from(number).map_or(Escape::Invalid, |byte| {
                 Escape::Decoded(Unit::byte(byte, end))
             }),
             Err(escape) => escape,
@@ -294,7 +294,7 @@ impl<'a> Spelling<'a> {
             match byte {
                 b';' => {
                     let named = NAMES.iter().find(|(given, _)| *given == name);
-                    return named.map_or(Escape::NotAnEscape, |(_, char)| {
+                    return named.map_or(Escape::Invalid, |(_, char)| {
                         Escape::Decoded(Unit::char(*char, at))
                     });
                 }
@@ -306,7 +306,7 @@ impl<'a> Spelling<'a> {
                     };
                 }
                 byte if name.len() < 4 && byte.is_ascii_lowercase() => name.push(byte),
-                _ => return Escape::NotAnEscape,
+                _ => return Escape::Invalid,
             }
         }
     }
