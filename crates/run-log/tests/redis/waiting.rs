@@ -279,10 +279,10 @@ fn a_read_whose_flight_ended_with_another_runtime_says_so() {
         readers
     });
     // The first reader starts the flight on its own runtime. The second one joins it.
-    let _starter = first.block_on(async {
-        let starter = wait(&readers, &id);
+    first.block_on(async {
+        // Its task goes on until the runtime ends.
+        drop(wait(&readers, &id));
         until_subscribed(&server, std::slice::from_ref(&id), 1).await;
-        starter
     });
     let mut joined = Box::pin(read(&readers, &id, (1, 0), PATIENCE));
     second.block_on(async {
