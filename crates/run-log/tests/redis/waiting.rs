@@ -279,9 +279,11 @@ fn a_read_whose_flight_ended_with_another_runtime_says_so() {
         readers
     });
     // The first reader starts the flight on its own runtime. The second one joins it.
-    let starter = async { drop(wait(&readers, &id)) };
-    first.block_on(starter);
-    first.block_on(until_subscribed(&server, std::slice::from_ref(&id), 1));
+    first.block_on(async {
+        // Its task goes on until the runtime ends.
+        drop(wait(&readers, &id));
+        until_subscribed(&server, std::slice::from_ref(&id), 1).await;
+    });
     let mut joined = Box::pin(read(&readers, &id, (1, 0), PATIENCE));
     second.block_on(async {
         let polled = std::future::poll_fn(|cx| Poll::Ready(joined.as_mut().poll(cx).is_pending()));
