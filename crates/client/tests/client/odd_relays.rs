@@ -1,6 +1,7 @@
 //! Outcomes of runs if the relay, or a proxy in front of it, behaves unexpectedly.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -203,12 +204,20 @@ impl Runtime for DropsFirstTask {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_of_a_sandbox_survive_the_loss_of_the_task_that_lists_its_threads() {
-    let transport = from_fn(async |request: Request<Body>| {
-        Ok::<_, TransportError>(match request.uri().path().ends_with("/threads") {
-            true => threads("completed"),
-            false => thread("completed"),
-        })
+async fn a_shared_list_whose_task_is_gone_is_planned_anew() {
+    let began = Instant::now();
+    let lists = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&lists);
+    let transport = from_fn(move |request: Request<Body>| {
+        let is_over = began.elapsed() > Duration::from_secs(20);
+        let status = if is_over { "completed" } else { "streaming" };
+        let response = if request.uri().path().ends_with("/threads") {
+            count.fetch_add(1, Ordering::Relaxed);
+            threads(status)
+        } else {
+            thread(status)
+        };
+        std::future::ready(Ok::<_, TransportError>(response))
     });
     let client = AgentClient::builder()
         .api_key("an_sk_test")
@@ -221,6 +230,7 @@ async fn runs_of_a_sandbox_survive_the_loss_of_the_task_that_lists_its_threads()
     let mut one = client.threads().follow(&run).unwrap();
     let mut other = client.threads().follow(&run).unwrap();
     let (one, other) = tokio::join!(one.text(), other.text());
+    assert!(lists.load(Ordering::Relaxed) > 1);
     assert_eq!(
         (&*one.unwrap(), &*other.unwrap()),
         ("Hello there", "Hello there")
