@@ -8,7 +8,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -198,10 +198,12 @@ fn configured(agent: &Agent, request: Request<()>, connect: Option<Duration>) ->
     if connect.is_none() || is_set(agent.config()) {
         return request;
     }
+    // `ureq` panics if the clock has no such time.
+    let limit = connect.filter(|limit| Instant::now().checked_add(*limit).is_some());
     agent
         .configure_request(request)
-        .timeout_resolve(connect)
-        .timeout_connect(connect)
+        .timeout_resolve(limit)
+        .timeout_connect(limit)
         .build()
 }
 

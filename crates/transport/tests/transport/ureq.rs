@@ -325,6 +325,17 @@ async fn without_a_connection_nothing_was_sent() {
 }
 
 #[tokio::test]
+async fn a_limit_that_never_expires_is_none() {
+    let server = Server::start(|connection| connection.respond_to_all("body")).await;
+    let mut timeouts = StageTimeouts::default();
+    timeouts.connect = Some(Duration::MAX);
+    let mut request = get(&server.url("/"));
+    request.extensions_mut().insert(timeouts);
+    let response = send(&UreqTransport::new(), request).await.unwrap();
+    assert_eq!(text(response).await, "body");
+}
+
+#[tokio::test]
 async fn connecting_has_a_limit_and_nothing_was_sent() {
     // It accepts the connection but never starts TLS.
     let (closed, mut closings) = mpsc::unbounded_channel();
