@@ -1,6 +1,6 @@
 //! HTTP over `ureq`, on threads.
 
-mod connecting;
+mod connection;
 mod failure;
 mod lanes;
 
@@ -42,8 +42,8 @@ use crate::transport::ResponseFuture;
 ///
 /// # Errors
 /// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect: in resolving the name, TCP, the tunnel through a
-/// proxy or the TLS handshake, or because it took too long. It is `true` once there is a connection, new or reused.
-/// [`StageTimeouts::connect`] limits name resolution and the rest of connecting separately.
+/// proxy or the TLS handshake, or because it took too long; and for a request that `ureq` refuses as invalid. It is `true` once
+/// the first bytes of the request are written. [`StageTimeouts::connect`] limits name resolution and the rest of connecting separately.
 ///
 /// If a server responds and closes before it has read the whole body of a request, the exchange fails: `ureq` reads the
 /// response only after it has sent the request.
@@ -162,7 +162,7 @@ async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<
         ReadOutcome::Done(Ok(response)) => Ok(response.map(|body| arriving(body, lane))),
         ReadOutcome::Done(Err(error)) => {
             let limit = connect_timeout.or_else(|| lane.agent().config().timeouts().connect);
-            Err(failure::classify(error, lane.is_connecting(), limit).at_host(&uri))
+            Err(failure::classify(error, lane.maybe_sent(), limit).at_host(&uri))
         }
         ReadOutcome::Broken(error) => Err(Error::request_body(error)),
         ReadOutcome::NoThread(error) => Err(Error::not_sent(error)),

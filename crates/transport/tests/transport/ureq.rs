@@ -325,6 +325,24 @@ async fn without_a_connection_nothing_was_sent() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_refused_as_invalid_was_not_sent() {
+    let server = Server::start(|connection| connection.respond_to_all("body")).await;
+    let transport = UreqTransport::new();
+    // With a new connection, and with one that is used again.
+    for _ in 0..2 {
+        let mut invalid = post(&server.url("/"));
+        for host in ["one.example", "two.example"] {
+            invalid.headers_mut().append("host", host.parse().unwrap());
+        }
+        let error = send(&transport, invalid).await.unwrap_err();
+        assert!(!error.maybe_sent() && !error.is_connect(), "{error:?}");
+
+        let response = send(&transport, get(&server.url("/"))).await.unwrap();
+        assert_eq!(text(response).await, "body");
+    }
+}
+
+#[tokio::test]
 async fn a_limit_that_never_expires_is_none() {
     let server = Server::start(|connection| connection.respond_to_all("body")).await;
     let mut timeouts = StageTimeouts::default();
