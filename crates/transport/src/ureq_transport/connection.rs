@@ -1,5 +1,6 @@
 //! Tracks whether bytes of a request were written.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,7 +73,12 @@ impl Transport for TrackedConnection {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.connection.await_input(timeout)
+        let input = self.connection.await_input(timeout);
+        input.map_err(|error| match error {
+            // `ureq` would take it for the end of a body that has no length, and so lose the rest.
+            Error::Io(error) => Error::Io(io::Error::other(error)),
+            error => error,
+        })
     }
 
     fn is_open(&mut self) -> bool {

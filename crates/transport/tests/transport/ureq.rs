@@ -479,6 +479,30 @@ async fn a_request_that_left_may_have_arrived_wherever_its_connection_breaks() {
 }
 
 #[tokio::test]
+async fn a_reset_is_not_the_end_of_a_body_that_ends_with_its_connection() {
+    for is_whole in [true, false] {
+        let server = Server::start(move |mut connection| async move {
+            connection.read_head().await.unwrap();
+            connection.write("HTTP/1.1 200 OK\r\n\r\nhalf").await;
+            if !is_whole {
+                // Only after the client has read the first half.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                connection.reset();
+            }
+        })
+        .await;
+        let response = send(&UreqTransport::new(), get(&server.url("/")))
+            .await
+            .unwrap();
+        let body = soon(response.into_body().collect_up_to(1_000)).await;
+        match is_whole {
+            true => assert_eq!(body.unwrap(), "half"),
+            false => assert_eq!(body.unwrap_err().to_string(), "the body broke off"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_whose_body_breaks_off_is_not_completed() {
     for announced in [None, Some(8), Some(100)] {
         let (told, mut rest) = mpsc::unbounded_channel();
