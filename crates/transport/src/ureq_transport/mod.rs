@@ -38,7 +38,7 @@ use crate::transport::ResponseFuture;
 /// another crate enables `ureq`'s feature `gzip` or `brotli`, `ureq` decompresses responses that a server compresses unasked.)
 ///
 /// `ureq` reads proxies from the environment: the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` (or in lower case) that is a URL,
-/// for `https` and `http` alike, except to the hosts in `NO_PROXY`. All requests go through it in a tunnel (`CONNECT`).
+/// for `https` and `http` alike, except to the hosts in `NO_PROXY`. All requests go through it in a tunnel (`CONNECT`, or SOCKS).
 ///
 /// # Errors
 /// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect: in resolving the name, TCP, the tunnel through a

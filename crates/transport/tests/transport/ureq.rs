@@ -15,6 +15,8 @@ use twentyfirst_transport::{
 };
 
 use crate::pieces::Pieces;
+use crate::process::in_a_process_of_its_own;
+use crate::proxies::VARIABLES;
 use crate::secure::{Authority, SecureServer, echo};
 use crate::server::{Server, refusing};
 use crate::{chain, soon};
@@ -434,6 +436,39 @@ async fn requests_go_through_a_tunnel_of_the_proxy() {
         .await
         .unwrap_err();
     assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
+}
+
+#[tokio::test]
+async fn requests_go_through_a_socks_proxy() {
+    let proxy = Server::start(|mut connection| async move {
+        // The proxy asks for no password, and then connects.
+        connection.read_exact_bytes(3).await;
+        connection.write("\x05\0").await;
+        connection.read_exact_bytes(10).await;
+        connection.write("\x05\0\0\x01\0\0\0\0\0\0").await;
+        connection.respond_to_all("body").await;
+    })
+    .await;
+    let proxy = Proxy::new(&proxy.url("").replace("http:", "socks5:")).unwrap();
+    let transport = UreqTransport::with_settings(Agent::config_builder().proxy(Some(proxy)));
+    let response = send(&transport, post("http://127.0.0.1:9/")).await.unwrap();
+    assert_eq!(text(response).await, "body");
+}
+
+#[test]
+fn a_socks_proxy_in_the_environment_is_not_passed_by() {
+    let test = "ureq::a_socks_proxy_in_the_environment_is_not_passed_by";
+    // Nobody listens there.
+    let set = [("ALL_PROXY", "socks5://user:secret@127.0.0.1:1")];
+    in_a_process_of_its_own(test, &set, &VARIABLES, async || {
+        let server = Server::start(|connection| connection.respond_to_all("body")).await;
+        let error = send(&UreqTransport::new(), get(&server.url("/")))
+            .await
+            .unwrap_err();
+        assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
+        assert!(!chain(&error).contains("secret"), "{}", chain(&error));
+        assert_eq!(server.connections(), 0);
+    });
 }
 
 #[tokio::test]
