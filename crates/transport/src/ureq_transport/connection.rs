@@ -24,17 +24,11 @@ impl Sent {
 }
 
 /// `ureq`'s default connector, whose connections record when they are written to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TrackedConnector {
-    connector: DefaultConnector,
-    sent: Sent,
-}
-
-impl TrackedConnector {
-    pub(super) fn new(sent: Sent) -> Self {
-        let connector = DefaultConnector::default();
-        Self { connector, sent }
-    }
+    /// Shared by all lanes: it holds the root certificates and the sessions of TLS.
+    pub(super) connector: Arc<DefaultConnector>,
+    pub(super) sent: Sent,
 }
 
 impl Connector for TrackedConnector {

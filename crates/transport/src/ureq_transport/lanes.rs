@@ -9,6 +9,7 @@ use http::uri::{Authority, Scheme};
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::DefaultConnector;
 
 use super::connection::{Sent, TrackedConnector};
 
@@ -23,6 +24,7 @@ use super::connection::{Sent, TrackedConnector};
 /// its one connection while it is idle, and knows whether the connection is still open.
 pub(super) struct Lanes {
     config: Config,
+    connector: Arc<DefaultConnector>,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -48,6 +50,7 @@ impl Lanes {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
+            connector: Arc::default(),
             idle: Mutex::default(),
         }
     }
@@ -77,7 +80,10 @@ impl Lanes {
 
     fn make(&self) -> (Agent, Sent) {
         let sent = Sent::default();
-        let connector = TrackedConnector::new(sent.clone());
+        let connector = TrackedConnector {
+            connector: Arc::clone(&self.connector),
+            sent: sent.clone(),
+        };
         let resolver = DefaultResolver::default();
         let agent = Agent::with_parts(self.config.clone(), connector, resolver);
         (agent, sent)

@@ -19,6 +19,8 @@ use crate::process::in_a_process_of_its_own;
 use crate::proxies::VARIABLES;
 use crate::secure::{Authority, SecureServer, echo};
 use crate::server::{Server, refusing};
+#[cfg(target_os = "linux")]
+use crate::tls::in_a_process_with_roots;
 use crate::{chain, soon};
 
 fn request(method: Method, url: &str, body: impl Into<Body>) -> Request<Body> {
@@ -409,6 +411,25 @@ async fn certificates_are_checked_before_anything_is_sent() {
         let response = server.post(&transport).await.unwrap();
         assert_eq!(text(response).await, "question");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn roots_are_read_once_for_all_connections() {
+    let test = "ureq::roots_are_read_once_for_all_connections";
+    in_a_process_with_roots(test, async |roots| {
+        let authority = Authority::new();
+        let server = SecureServer::start(authority.server_config(&[]), echo).await;
+        std::fs::write(roots, authority.pem()).unwrap();
+        let transport = UreqTransport::new();
+        let first = soon(server.post(&transport)).await.unwrap();
+        std::fs::remove_file(roots).unwrap();
+        // The first connection is still in use.
+        let second = soon(server.post(&transport)).await.unwrap();
+        for response in [first, second] {
+            assert_eq!(text(response).await, "question");
+        }
+    });
 }
 
 #[tokio::test]
