@@ -141,6 +141,10 @@ async fn a_refusal_is_a_response() {
     assert_eq!(response.headers()["content-type"], "application/json");
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, r#"{"error":"it is not yours"}"#);
+
+    let never = Refusal::conflict("it is theirs").retry_after(Duration::MAX);
+    let response = http::Response::from(never);
+    assert_eq!(response.headers()["retry-after"], u64::MAX.to_string());
 }
 
 #[tokio::test]
