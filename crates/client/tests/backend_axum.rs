@@ -191,6 +191,9 @@ async fn token_and_thread_requests_are_read_as_in_their_handlers() {
     let query = format!("sandboxId={id}");
     let (_, asked) = call(&routes, "GET", &format!("/named?{query}"), "").await;
     assert_eq!(asked, format!("{:?} None", Some(&id)));
+    // axum answers `HEAD` with the route of `GET`.
+    let (status, _) = call(&routes, "HEAD", &format!("/named?{query}"), "").await;
+    assert_eq!(status, StatusCode::OK);
 
     // The handler beside these routes serves all its methods.
     let (status, thread) = call(&routes, "POST", "/threads", body).await;
