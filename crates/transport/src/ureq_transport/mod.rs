@@ -15,14 +15,15 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use tower_service::Service;
-use ureq::config::{Config, ConfigBuilder};
+use ureq::config::ConfigBuilder;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
-use ureq::{Agent, SendBody};
+use ureq::{Agent, Proxy, SendBody};
 
 use self::lanes::{Lane, Lanes};
 use crate::body::{Body, ReadOutcome};
 use crate::error::Error;
+use crate::host::Host;
 use crate::timeouts::StageTimeouts;
 use crate::transport::ResponseFuture;
 
@@ -38,7 +39,8 @@ use crate::transport::ResponseFuture;
 /// another crate enables `ureq`'s feature `gzip` or `brotli`, `ureq` decompresses responses that a server compresses unasked.)
 ///
 /// `ureq` reads proxies from the environment: the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` (or in lower case) that is a URL,
-/// for `https` and `http` alike, except to the hosts in `NO_PROXY`. All requests go through it in a tunnel (`CONNECT`, or SOCKS).
+/// for `https` and `http` alike, except to this machine and to the hosts in `NO_PROXY`. All requests go through it in a tunnel
+/// (`CONNECT`, or SOCKS).
 ///
 /// # Errors
 /// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect: in resolving the name, TCP, the tunnel through a
@@ -191,20 +193,27 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
     }
 }
 
-/// Returns the request with its own limit on connecting.
+/// Returns the request with its own limit on connecting, and without the environment's proxy if it goes to this machine.
 fn configured(agent: &Agent, request: Request<()>, connect: Option<Duration>) -> Request<()> {
-    let is_set = |config: &Config| config.timeouts().connect == connect;
+    let config = agent.config();
+    let connect = connect.filter(|limit| config.timeouts().connect != Some(*limit));
+    let host = request.uri().host().and_then(Host::parse);
+    let is_direct = config.proxy().is_some_and(Proxy::is_from_env)
+        && host.is_some_and(|host| host.is_this_machine());
     // Settings of a single request make `ureq` read the certificates again for each connection.
-    if connect.is_none() || is_set(agent.config()) {
+    if connect.is_none() && !is_direct {
         return request;
     }
-    // `ureq` panics if the clock has no such time.
-    let limit = connect.filter(|limit| Instant::now().checked_add(*limit).is_some());
-    agent
-        .configure_request(request)
-        .timeout_resolve(limit)
-        .timeout_connect(limit)
-        .build()
+    let mut settings = agent.configure_request(request);
+    if let Some(limit) = connect {
+        // `ureq` panics if the clock has no such time.
+        let limit = Instant::now().checked_add(limit).map(|_| limit);
+        settings = settings.timeout_resolve(limit).timeout_connect(limit);
+    }
+    if is_direct {
+        settings = settings.proxy(None);
+    }
+    settings.build()
 }
 
 /// Wraps a response's body so that it holds its lane until it has been read to its end.

@@ -476,6 +476,8 @@ async fn requests_go_through_a_socks_proxy() {
     assert_eq!(text(response).await, "body");
 }
 
+/// A target that is not known as this machine, but leads there on Unix.
+#[cfg(unix)]
 #[test]
 fn a_socks_proxy_in_the_environment_is_not_passed_by() {
     let test = "ureq::a_socks_proxy_in_the_environment_is_not_passed_by";
@@ -483,13 +485,29 @@ fn a_socks_proxy_in_the_environment_is_not_passed_by() {
     let set = [("ALL_PROXY", "socks5://user:secret@127.0.0.1:1")];
     in_a_process_of_its_own(test, &set, &VARIABLES, async || {
         let server = Server::start(|connection| connection.respond_to_all("body")).await;
-        let error = send(&UreqTransport::new(), get(&server.url("/")))
-            .await
-            .unwrap_err();
+        let url = server.url("/").replace("127.0.0.1", "0.0.0.0");
+        let error = send(&UreqTransport::new(), get(&url)).await.unwrap_err();
         assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
         assert!(!chain(&error).contains("secret"), "{}", chain(&error));
         assert_eq!(server.connections(), 0);
     });
+}
+
+#[test]
+fn requests_to_this_machine_do_not_go_through_the_proxy_of_the_environment() {
+    let test = "ureq::requests_to_this_machine_do_not_go_through_the_proxy_of_the_environment";
+    for proxy in ["http://127.0.0.1:1", "socks5://127.0.0.1:1"] {
+        in_a_process_of_its_own(test, &[("ALL_PROXY", proxy)], &VARIABLES, async || {
+            let server = Server::start(|connection| connection.respond_to_all("body")).await;
+            let transport = UreqTransport::new();
+            for host in ["127.0.0.1", "LOCALHOST", "127.0.0.1"] {
+                let url = server.url("/").replace("127.0.0.1", host);
+                let response = send(&transport, get(&url)).await.unwrap();
+                assert_eq!(text(response).await, "body");
+            }
+            assert_eq!(server.connections(), 2, "one for each name");
+        });
+    }
 }
 
 #[tokio::test]
