@@ -50,6 +50,10 @@ use crate::transport::ResponseFuture;
 /// If a server responds and closes before it has read the whole body of a request, the exchange fails: `ureq` reads the
 /// response only after it has sent the request.
 ///
+/// # Logs
+/// `ureq` logs with the crate `log`. At the level `trace` this includes all that is sent and received, with the key: limit the
+/// targets `ureq` and `ureq_proto` to `debug`, which shows hosts, statuses and a few harmless headers.
+///
 /// # Cancellation
 /// Dropping a future or a body shuts its connection down at once, even while a thread waits for the server, and the
 /// thread ends. Only name resolution and the TCP handshake are not interrupted: their thread ends when they do, at the latest when
