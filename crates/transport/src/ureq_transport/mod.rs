@@ -4,6 +4,7 @@ mod connection;
 mod failure;
 mod lanes;
 
+use std::env;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,7 +41,8 @@ use crate::transport::ResponseFuture;
 ///
 /// `ureq` reads proxies from the environment: the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` (or in lower case) that is a URL,
 /// for `https` and `http` alike, except to this machine and to the hosts in `NO_PROXY`. All requests go through it in a tunnel
-/// (`CONNECT`, or SOCKS).
+/// (`CONNECT`, or SOCKS). A CGI script (`REQUEST_METHOD` is set) uses none if `HTTP_PROXY` is set, which may be a header of the incoming
+/// request.
 ///
 /// # Errors
 /// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect: in resolving the name, TCP, the tunnel through a
@@ -197,13 +199,13 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
     }
 }
 
-/// Returns the request with its own limit on connecting, and without the environment's proxy if it goes to this machine.
+/// Returns the request with its own limit on connecting, and without the environment's proxy if that must not be used.
 fn configured(agent: &Agent, request: Request<()>, connect: Option<Duration>) -> Request<()> {
     let config = agent.config();
     let connect = connect.filter(|limit| config.timeouts().connect != Some(*limit));
     let host = request.uri().host().and_then(Host::parse);
     let is_direct = config.proxy().is_some_and(Proxy::is_from_env)
-        && host.is_some_and(|host| host.is_this_machine());
+        && (host.is_some_and(|host| host.is_this_machine()) || may_be_forged());
     // Settings of a single request make `ureq` read the certificates again for each connection.
     if connect.is_none() && !is_direct {
         return request;
@@ -218,6 +220,14 @@ fn configured(agent: &Agent, request: Request<()>, connect: Option<Duration>) ->
         settings = settings.proxy(None);
     }
     settings.build()
+}
+
+/// Returns whether this is a CGI script and the variable of a proxy may be a header of the incoming request.
+fn may_be_forged() -> bool {
+    ["REQUEST_METHOD", "HTTP_PROXY"]
+        .map(env::var_os)
+        .iter()
+        .all(Option::is_some)
 }
 
 /// Wraps a response's body so that it holds its lane until it has been read to its end.

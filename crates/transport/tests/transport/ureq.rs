@@ -493,6 +493,23 @@ fn a_socks_proxy_in_the_environment_is_not_passed_by() {
     });
 }
 
+/// A header of the incoming request, `Proxy`, sets the variable.
+#[cfg(unix)]
+#[test]
+fn a_cgi_script_does_not_take_its_proxy_from_a_request() {
+    let test = "ureq::a_cgi_script_does_not_take_its_proxy_from_a_request";
+    let set = [
+        ("REQUEST_METHOD", "GET"),
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+    ];
+    in_a_process_of_its_own(test, &set, &VARIABLES, async || {
+        let server = Server::start(|connection| connection.respond_to_all("body")).await;
+        let url = server.url("/").replace("127.0.0.1", "0.0.0.0");
+        let response = send(&UreqTransport::new(), get(&url)).await.unwrap();
+        assert_eq!(text(response).await, "body");
+    });
+}
+
 #[test]
 fn requests_to_this_machine_do_not_go_through_the_proxy_of_the_environment() {
     let test = "ureq::requests_to_this_machine_do_not_go_through_the_proxy_of_the_environment";
