@@ -82,7 +82,7 @@ impl UreqTransport {
     /// up to 100 unused connections are kept for 4 s each, and proxies are taken from the environment. It opens no connection yet.
     ///
     /// The 4 s are shorter than the 5 s after which common servers close: a request that is not safe to repeat must not be written to a
-    /// connection that is just being closed.
+    /// connection that is just being closed. No timer closes connections: an older one is closed with the next request, or by the server.
     pub fn new() -> Self {
         let roots = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
         let settings = Agent::config_builder()
