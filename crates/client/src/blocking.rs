@@ -54,6 +54,9 @@
 //! tokio runtime while it waits. Await it: its `.wait()` panics outside of tokio, and never returns within tokio's current-thread
 //! runtime.
 //!
+//! # Logs
+//! At the level `trace`, ureq logs the key: see [`UreqTransport`](crate::transport::UreqTransport#logs).
+//!
 //! # Within an async runtime
 //! `.wait()` blocks its thread and all tasks on it. There, call it from `spawn_blocking`, or use `.await`.
 //!

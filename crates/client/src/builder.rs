@@ -368,8 +368,10 @@ const USER_AGENT: &str = concat!("twentyfirst-client/", env!("CARGO_PKG_VERSION"
 
 impl fmt::Debug for AgentClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An invalid URL may hold a password or a key.
+        let base_url = self.base_url.as_deref();
         f.debug_struct("AgentClientBuilder")
-            .field("base_url", &self.base_url)
+            .field("base_url", &base_url.and_then(|url| BaseUrl::new(url).ok()))
             .field("user_agent", &self.user_agent)
             .field("response_limit", &self.response_limit)
             .finish_non_exhaustive()

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use twentyfirst_protocol::flow::SendRequest;
 use twentyfirst_protocol::{ApiKey, BaseUrl, InvalidRequest, Redactor, Route, Timeouts};
 use twentyfirst_transport::{
@@ -58,6 +58,8 @@ impl Relay {
             request.extensions_mut().insert(template);
         }
         *request.uri_mut() = self.base_url.join(request.uri())?;
+        // The transport's own choice: a request that is passed on may have come over another version.
+        *request.version_mut() = Version::default();
         let headers = request.headers_mut();
         headers
             .entry(USER_AGENT)

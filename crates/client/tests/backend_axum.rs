@@ -141,6 +141,10 @@ async fn a_refusal_is_a_response() {
     assert_eq!(response.headers()["content-type"], "application/json");
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, r#"{"error":"it is not yours"}"#);
+
+    let never = Refusal::conflict("it is theirs").retry_after(Duration::MAX);
+    let response = http::Response::from(never);
+    assert_eq!(response.headers()["retry-after"], u64::MAX.to_string());
 }
 
 #[tokio::test]
@@ -187,6 +191,9 @@ async fn token_and_thread_requests_are_read_as_in_their_handlers() {
     let query = format!("sandboxId={id}");
     let (_, asked) = call(&routes, "GET", &format!("/named?{query}"), "").await;
     assert_eq!(asked, format!("{:?} None", Some(&id)));
+    // axum answers `HEAD` with the route of `GET`.
+    let (status, _) = call(&routes, "HEAD", &format!("/named?{query}"), "").await;
+    assert_eq!(status, StatusCode::OK);
 
     // The handler beside these routes serves all its methods.
     let (status, thread) = call(&routes, "POST", "/threads", body).await;

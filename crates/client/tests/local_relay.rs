@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use twentyfirst_client::protocol::files::{FileType, ListFiles};
 use twentyfirst_client::protocol::git::CloneRepository;
@@ -44,6 +45,21 @@ fn code(error: &Error) -> &ErrorCode {
     error
         .code()
         .unwrap_or_else(|| panic!("{error} has no code"))
+}
+
+#[tokio::test]
+async fn a_request_that_came_over_another_version_of_http_is_passed_on() {
+    let (_relay, client) = start();
+    let sandbox = sandbox(&client).await;
+    for version in [Version::HTTP_10, Version::HTTP_2, Version::HTTP_3] {
+        let request = Request::get(format!("/v1/sandboxes/{}", sandbox.id)).version(version);
+        let request = request.body(Body::empty()).unwrap();
+        let response = client.send(request).await.unwrap();
+        assert_eq!(
+            (response.status(), response.version()),
+            (StatusCode::OK, Version::HTTP_11)
+        );
+    }
 }
 
 #[tokio::test]

@@ -97,6 +97,8 @@ mod body;
 #[cfg(feature = "cassette")]
 pub mod cassette;
 mod error;
+#[cfg(any(feature = "http", feature = "ureq"))]
+mod host;
 #[cfg(feature = "http")]
 mod http_transport;
 mod invalid_setting;

@@ -223,7 +223,9 @@ impl From<Refusal> for Response<Body> {
         let mut response = json(refusal.status, &content);
         if let Some(delay) = refusal.retry_after {
             // Rounded up, so that a browser does not come back too early.
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            let seconds = delay
+                .as_secs()
+                .saturating_add(u64::from(delay.subsec_nanos() > 0));
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -65,7 +65,8 @@ impl ThreadRequest {
     /// # Errors
     /// 408, 413 or 400, if the body arrives too slowly, exceeds the [limits](super::RequestLimits), or is invalid.
     pub async fn read(self) -> Result<ThreadBody, Refusal> {
-        if self.head.method == Method::GET {
+        // Routers respond to `HEAD` with the route of `GET`.
+        if matches!(self.head.method, Method::GET | Method::HEAD) {
             return Ok(ThreadBody::of_query(
                 self.head.uri.query().unwrap_or_default(),
             )?);

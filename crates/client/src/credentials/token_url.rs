@@ -154,10 +154,11 @@ impl<T: Into<String>> From<T> for TokenUrl {
     }
 }
 
-/// Shows neither the query, which may hold a secret, nor the headers.
+/// Shows neither the query, which may hold a secret, nor the headers, nor a URL with a password, which is invalid.
 impl fmt::Debug for TokenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url.split(['?', '#']).next();
+        let url = url.filter(|url| !url.contains('@'));
         f.debug_struct("TokenUrl")
             .field("url", &url.unwrap_or_default())
             .field("agent", &self.agent)

@@ -247,4 +247,13 @@ fn the_debug_output_of_a_url_has_no_secret() {
         format!("{url:?}"),
         r#"TokenUrl { url: "https://app.example/token", agent: Some("my-agent"), .. }"#
     );
+
+    // Such URLs are refused when the client is built. Until then they are not shown.
+    let secret = "https://user:s3cr3t@app.example/?key=s3cr3t";
+    let url = TokenUrl::new(secret);
+    let builder = AgentClient::builder().base_url(secret);
+    let shown = format!("{url:?} {builder:?}");
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+    let builder = AgentClient::builder().base_url("https://relay.example/");
+    assert!(format!("{builder:?}").contains(r#"Some("https://relay.example")"#));
 }

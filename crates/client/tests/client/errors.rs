@@ -157,7 +157,7 @@ async fn a_request_that_does_not_fit_behind_the_base_url_is_not_retried() {
     assert_eq!(error.attempts(), 1, "{error}");
     assert!(!error.maybe_sent());
     let cause = error.source().unwrap().to_string();
-    assert_eq!(cause, "`path` must not be longer than 65535 bytes");
+    assert_eq!(cause, "`path` must not be longer than 65534 bytes");
     assert!(log.take().is_empty());
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use reqwest::Client;
 use tower_service::Service;
@@ -92,6 +93,8 @@ impl Service<Request<Body>> for ReqwestTransport {
         set_empty_length(&mut request);
         ResponseFuture::new(async move {
             let handover = request.extensions().get::<Handover>();
+            // A request whose time is over can be kept from its connection only by its body.
+            let handover = handover.filter(|_| !request.body().is_end_stream());
             let handover = handover.cloned().unwrap_or_default();
             handover.set_waiting();
             let uri = request.uri().clone();

@@ -18,6 +18,7 @@ use crate::timeouts::Handover;
 ///   [`is_end_stream`](HttpBody::is_end_stream) instead.
 /// - It records when a connection has taken the request: hyper checks for the end of the body before it writes the head, and nothing
 ///   checks earlier.
+/// - It fails if the request was withdrawn before that. hyper reads the first piece before it sends the head, and gives up if that fails.
 pub(super) struct RequestBody {
     /// A mutex because reqwest requires `Sync` bodies. It is never contended.
     body: Mutex<Body>,
@@ -43,14 +44,16 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.handover.set_given();
+        if !self.handover.set_given() {
+            let withdrawn = Error::not_sent("its time was over before there was a connection");
+            return Poll::Ready(Some(Err(withdrawn)));
+        }
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
         Pin::new(body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.handover.set_given();
-        self.body().is_end_stream()
+        self.handover.set_given() && self.body().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -28,7 +28,8 @@ use crate::transport::{ResponseFuture, Transport};
 /// # Errors
 /// When a limit expires, the exchange is dropped, and [`Error::timeout`] names the limit. The request was
 /// [not sent](Error::maybe_sent) only if it still waited for the inner transport to be ready, for example behind a concurrency limit, or
-/// if an [`HttpTransport`](crate::HttpTransport) or a `ReqwestTransport` at the bottom still waited for a connection.
+/// if an [`HttpTransport`](crate::HttpTransport) at the bottom still waited for a connection, or a `ReqwestTransport` did with a
+/// request that has a body.
 #[derive(Clone)]
 pub struct WithTimeouts<T> {
     transport: T,
@@ -105,7 +106,7 @@ async fn exchange(
             Some(Poll::Ready(timeout)) => Poll::Ready(timeout),
             _ => stages.poll(cx),
         };
-        expired.map(|timeout| Err(Error::timed_out(timeout, handover.maybe_sent())))
+        expired.map(|timeout| Err(Error::timed_out(timeout, handover.withdraw())))
     })
     .await?;
 

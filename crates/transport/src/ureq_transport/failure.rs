@@ -8,10 +8,10 @@ use ureq::Error as Failure;
 use crate::error::Error;
 use crate::timeouts::{Timeout, TimeoutKind};
 
-/// Returns "not sent" only if the exchange failed while connecting, or with an error from before that.
+/// Returns "not sent" only if nothing of the request was written, or for an error that `ureq` has only before that.
 ///
 /// `limit` is the limit on connecting. Texts of `ureq` that may hold the URL are not passed on.
-pub(super) fn classify(failure: Failure, is_connecting: bool, limit: Option<Duration>) -> Error {
+pub(super) fn classify(failure: Failure, maybe_sent: bool, limit: Option<Duration>) -> Error {
     match failure {
         Failure::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => match limit {
             Some(limit) => {
@@ -23,7 +23,7 @@ pub(super) fn classify(failure: Failure, is_connecting: bool, limit: Option<Dura
         Failure::BadUri(_) => Error::not_sent("the URL has no scheme or no host"),
         Failure::RequireHttpsOnly(_) => Error::not_sent("the URL is not https"),
         Failure::HostNotFound => Error::connect(failure),
-        _ if is_connecting => match failure {
+        _ if !maybe_sent => match failure {
             // The request itself is invalid.
             Failure::Http(_) | Failure::Protocol(_) => Error::not_sent(failure),
             Failure::Io(error) => Error::connect(error),

@@ -9,8 +9,9 @@ use http::uri::{Authority, Scheme};
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::DefaultConnector;
 
-use super::connecting::{Connecting, TrackedConnector};
+use super::connection::{Sent, TrackedConnector};
 
 /// All connections of a transport. Each is a separate agent that runs one exchange at a time.
 ///
@@ -23,12 +24,13 @@ use super::connecting::{Connecting, TrackedConnector};
 /// its one connection while it is idle, and knows whether the connection is still open.
 pub(super) struct Lanes {
     config: Config,
+    connector: Arc<DefaultConnector>,
     idle: Mutex<Vec<Idle>>,
 }
 
 struct Idle {
     agent: Agent,
-    connecting: Connecting,
+    sent: Sent,
     server: Server,
     since: Instant,
 }
@@ -38,7 +40,7 @@ type Server = Option<(Scheme, Authority)>;
 /// An agent for one exchange. Dropping it interrupts the exchange.
 pub(super) struct Lane {
     agent: Agent,
-    connecting: Connecting,
+    sent: Sent,
     server: Server,
     lanes: Arc<Lanes>,
     is_over: bool,
@@ -48,6 +50,7 @@ impl Lanes {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
+            connector: Arc::default(),
             idle: Mutex::default(),
         }
     }
@@ -61,27 +64,29 @@ impl Lanes {
             let place = idle.iter().rposition(|idle| idle.server == server);
             place.map(|place| idle.remove(place))
         };
-        let (agent, connecting) = match idle {
-            Some(idle) => (idle.agent, idle.connecting),
+        let (agent, sent) = match idle {
+            Some(idle) => (idle.agent, idle.sent),
             None => self.make(),
         };
+        sent.set(false);
         Lane {
             agent,
-            connecting,
+            sent,
             server,
             lanes: Arc::clone(self),
             is_over: false,
         }
     }
 
-    fn make(&self) -> (Agent, Connecting) {
-        let connecting = Connecting::default();
-        // The connector may never be called, for example if the name does not resolve.
-        connecting.begin();
-        let connector = TrackedConnector::new(connecting.clone());
+    fn make(&self) -> (Agent, Sent) {
+        let sent = Sent::default();
+        let connector = TrackedConnector {
+            connector: Arc::clone(&self.connector),
+            sent: sent.clone(),
+        };
         let resolver = DefaultResolver::default();
         let agent = Agent::with_parts(self.config.clone(), connector, resolver);
-        (agent, connecting)
+        (agent, sent)
     }
 
     /// Locks the idle agents and drops those that were idle for too long.
@@ -97,15 +102,15 @@ impl Lane {
         &self.agent
     }
 
-    /// Returns whether the exchange ended without a connection.
-    pub(super) fn is_connecting(&self) -> bool {
-        self.connecting.is_under_way()
+    /// Returns whether the request may have been sent, once the exchange has ended.
+    pub(super) fn maybe_sent(&self) -> bool {
+        self.sent.get()
     }
 
     /// Keeps the connection for the next exchange.
     pub(super) fn give_back(mut self) {
         self.is_over = true;
-        let (agent, connecting) = (self.agent.clone(), self.connecting.clone());
+        let (agent, sent) = (self.agent.clone(), self.sent.clone());
         let server = mem::take(&mut self.server);
         let config = &self.lanes.config;
         let mut idle = self.lanes.lock();
@@ -117,7 +122,7 @@ impl Lane {
             let since = Instant::now();
             idle.push(Idle {
                 agent,
-                connecting,
+                sent,
                 server,
                 since,
             });

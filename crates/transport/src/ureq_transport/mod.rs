@@ -1,28 +1,30 @@
 //! HTTP over `ureq`, on threads.
 
-mod connecting;
+mod connection;
 mod failure;
 mod lanes;
 
+use std::env;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use tower_service::Service;
-use ureq::config::{Config, ConfigBuilder};
+use ureq::config::ConfigBuilder;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
-use ureq::{Agent, SendBody};
+use ureq::{Agent, Proxy, SendBody};
 
 use self::lanes::{Lane, Lanes};
 use crate::body::{Body, ReadOutcome};
 use crate::error::Error;
+use crate::host::Host;
 use crate::timeouts::StageTimeouts;
 use crate::transport::ResponseFuture;
 
@@ -38,15 +40,21 @@ use crate::transport::ResponseFuture;
 /// another crate enables `ureq`'s feature `gzip` or `brotli`, `ureq` decompresses responses that a server compresses unasked.)
 ///
 /// `ureq` reads proxies from the environment: the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` (or in lower case) that is a URL,
-/// for `https` and `http` alike, except to the hosts in `NO_PROXY`. All requests go through it in a tunnel (`CONNECT`).
+/// for `https` and `http` alike, except to this machine and to the hosts in `NO_PROXY`. All requests go through it in a tunnel
+/// (`CONNECT`, or SOCKS). A CGI script (`REQUEST_METHOD` is set) uses none if `HTTP_PROXY` is set, which may be a header of the incoming
+/// request.
 ///
 /// # Errors
 /// [`maybe_sent`](Error::maybe_sent) is `false` for every failure to connect: in resolving the name, TCP, the tunnel through a
-/// proxy or the TLS handshake, or because it took too long. It is `true` once there is a connection, new or reused.
-/// [`StageTimeouts::connect`] limits name resolution and the rest of connecting separately.
+/// proxy or the TLS handshake, or because it took too long; and for a request that `ureq` refuses as invalid. It is `true` once
+/// the first bytes of the request are written. [`StageTimeouts::connect`] limits name resolution and the rest of connecting separately.
 ///
 /// If a server responds and closes before it has read the whole body of a request, the exchange fails: `ureq` reads the
 /// response only after it has sent the request.
+///
+/// # Logs
+/// `ureq` logs with the crate `log`. At the level `trace` this includes all that is sent and received, with the key: limit the
+/// targets `ureq` and `ureq_proto` to `debug`, which shows hosts, statuses and a few harmless headers.
 ///
 /// # Cancellation
 /// Dropping a future or a body shuts its connection down at once, even while a thread waits for the server, and the
@@ -74,7 +82,7 @@ impl UreqTransport {
     /// up to 100 unused connections are kept for 4 s each, and proxies are taken from the environment. It opens no connection yet.
     ///
     /// The 4 s are shorter than the 5 s after which common servers close: a request that is not safe to repeat must not be written to a
-    /// connection that is just being closed.
+    /// connection that is just being closed. No timer closes connections: an older one is closed with the next request, or by the server.
     pub fn new() -> Self {
         let roots = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
         let settings = Agent::config_builder()
@@ -162,7 +170,7 @@ async fn exchange(lanes: Arc<Lanes>, request: Request<Body>) -> Result<Response<
         ReadOutcome::Done(Ok(response)) => Ok(response.map(|body| arriving(body, lane))),
         ReadOutcome::Done(Err(error)) => {
             let limit = connect_timeout.or_else(|| lane.agent().config().timeouts().connect);
-            Err(failure::classify(error, lane.is_connecting(), limit).at_host(&uri))
+            Err(failure::classify(error, lane.maybe_sent(), limit).at_host(&uri))
         }
         ReadOutcome::Broken(error) => Err(Error::request_body(error)),
         ReadOutcome::NoThread(error) => Err(Error::not_sent(error)),
@@ -191,18 +199,35 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: Body) -> Body {
     }
 }
 
-/// Returns the request with its own limit on connecting.
+/// Returns the request with its own limit on connecting, and without the environment's proxy if that must not be used.
 fn configured(agent: &Agent, request: Request<()>, connect: Option<Duration>) -> Request<()> {
-    let is_set = |config: &Config| config.timeouts().connect == connect;
+    let config = agent.config();
+    let connect = connect.filter(|limit| config.timeouts().connect != Some(*limit));
+    let host = request.uri().host().and_then(Host::parse);
+    let is_direct = config.proxy().is_some_and(Proxy::is_from_env)
+        && (host.is_some_and(|host| host.is_this_machine()) || may_be_forged());
     // Settings of a single request make `ureq` read the certificates again for each connection.
-    if connect.is_none() || is_set(agent.config()) {
+    if connect.is_none() && !is_direct {
         return request;
     }
-    agent
-        .configure_request(request)
-        .timeout_resolve(connect)
-        .timeout_connect(connect)
-        .build()
+    let mut settings = agent.configure_request(request);
+    if let Some(limit) = connect {
+        // `ureq` panics if the clock has no such time.
+        let limit = Instant::now().checked_add(limit).map(|_| limit);
+        settings = settings.timeout_resolve(limit).timeout_connect(limit);
+    }
+    if is_direct {
+        settings = settings.proxy(None);
+    }
+    settings.build()
+}
+
+/// Returns whether this is a CGI script and the variable of a proxy may be a header of the incoming request.
+fn may_be_forged() -> bool {
+    ["REQUEST_METHOD", "HTTP_PROXY"]
+        .map(env::var_os)
+        .iter()
+        .all(Option::is_some)
 }
 
 /// Wraps a response's body so that it holds its lane until it has been read to its end.

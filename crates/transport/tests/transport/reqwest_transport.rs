@@ -2,8 +2,10 @@
 
 use std::error::Error as _;
 use std::future::pending;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +13,10 @@ use futures_util::stream;
 use http::{Method, Request, Response, StatusCode};
 use twentyfirst_transport::reqwest::redirect::Policy;
 use twentyfirst_transport::reqwest::{Client, ClientBuilder, dns, retry};
+use twentyfirst_transport::tower_service::Service;
 use twentyfirst_transport::{
-    Body, Error, ReqwestTransport, StageTimeouts, TokioRuntime, Transport as _, WithTimeouts,
+    Body, Error, ReqwestTransport, ResponseFuture, StageTimeouts, TokioRuntime, Transport as _,
+    WithTimeouts,
 };
 
 use crate::server::{Server, refusing};
@@ -476,5 +480,75 @@ async fn a_timeout_before_there_is_a_connection_has_sent_nothing() {
             .await
             .unwrap_err();
         assert!(error.timeout().is_some() && error.maybe_sent());
+    }
+}
+
+/// A layer that takes its time to give up.
+#[derive(Clone)]
+struct Reluctant(ReqwestTransport);
+
+impl Service<Request<Body>> for Reluctant {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = GivingUp;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> GivingUp {
+        GivingUp(self.0.call(request))
+    }
+}
+
+struct GivingUp(ResponseFuture);
+
+impl Future for GivingUp {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl Drop for GivingUp {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The task of a connection runs beside the one that waits for the response, and may take the request just when the time is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_not_sent_when_its_time_was_over_is_not_sent_afterwards() {
+    let heads = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::clone(&heads);
+    let server = Server::start(move |mut connection| {
+        let seen = Arc::clone(&seen);
+        async move {
+            while let Some(head) = connection.read_head().await {
+                seen.lock().unwrap().push_str(&head);
+                if head.starts_with("GET") {
+                    connection.respond("200 OK", "").await;
+                }
+            }
+        }
+    })
+    .await;
+    let transport = configured();
+    let limited = WithTimeouts::new(Reluctant(transport.clone()), TokioRuntime);
+    let mut timeouts = StageTimeouts::default();
+    timeouts.total = Some(Duration::from_nanos(1));
+    for number in 0..20 {
+        // A connection that is kept takes the request at once.
+        let response = send(&transport, Request::get(server.url("/")), "").await;
+        assert_eq!(text(response.unwrap()).await, "");
+        let path = format!("/{number}/");
+        let body = if number % 2 == 0 { "" } else { "{}" };
+        let post = Request::post(server.url(&path)).extension(timeouts);
+        let error = soon(limited.send(post.body(body.into()).unwrap()))
+            .await
+            .unwrap_err();
+        let has_arrived = heads.lock().unwrap().contains(&path);
+        assert!(error.maybe_sent() || !has_arrived, "{number}");
     }
 }

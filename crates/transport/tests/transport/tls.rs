@@ -413,7 +413,7 @@ mod pings {
 
 /// Runs `story` in a process that reads its root certificates from the given file, which does not exist yet.
 #[cfg(target_os = "linux")]
-fn in_a_process_with_roots(test: &str, story: impl AsyncFnOnce(&Path)) {
+pub(crate) fn in_a_process_with_roots(test: &str, story: impl AsyncFnOnce(&Path)) {
     let name = format!("{}-{}.pem", test.replace(':', "-"), std::process::id());
     let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let set = [("SSL_CERT_FILE", roots.to_str().unwrap())];

@@ -15,8 +15,12 @@ use twentyfirst_transport::{
 };
 
 use crate::pieces::Pieces;
+use crate::process::in_a_process_of_its_own;
+use crate::proxies::VARIABLES;
 use crate::secure::{Authority, SecureServer, echo};
 use crate::server::{Server, refusing};
+#[cfg(target_os = "linux")]
+use crate::tls::in_a_process_with_roots;
 use crate::{chain, soon};
 
 fn request(method: Method, url: &str, body: impl Into<Body>) -> Request<Body> {
@@ -325,6 +329,35 @@ async fn without_a_connection_nothing_was_sent() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_refused_as_invalid_was_not_sent() {
+    let server = Server::start(|connection| connection.respond_to_all("body")).await;
+    let transport = UreqTransport::new();
+    // With a new connection, and with one that is used again.
+    for _ in 0..2 {
+        let mut invalid = post(&server.url("/"));
+        for host in ["one.example", "two.example"] {
+            invalid.headers_mut().append("host", host.parse().unwrap());
+        }
+        let error = send(&transport, invalid).await.unwrap_err();
+        assert!(!error.maybe_sent() && !error.is_connect(), "{error:?}");
+
+        let response = send(&transport, get(&server.url("/"))).await.unwrap();
+        assert_eq!(text(response).await, "body");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_that_never_expires_is_none() {
+    let server = Server::start(|connection| connection.respond_to_all("body")).await;
+    let mut timeouts = StageTimeouts::default();
+    timeouts.connect = Some(Duration::MAX);
+    let mut request = get(&server.url("/"));
+    request.extensions_mut().insert(timeouts);
+    let response = send(&UreqTransport::new(), request).await.unwrap();
+    assert_eq!(text(response).await, "body");
+}
+
+#[tokio::test]
 async fn connecting_has_a_limit_and_nothing_was_sent() {
     // It accepts the connection but never starts TLS.
     let (closed, mut closings) = mpsc::unbounded_channel();
@@ -380,6 +413,25 @@ async fn certificates_are_checked_before_anything_is_sent() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn roots_are_read_once_for_all_connections() {
+    let test = "ureq::roots_are_read_once_for_all_connections";
+    in_a_process_with_roots(test, async |roots| {
+        let authority = Authority::new();
+        let server = SecureServer::start(authority.server_config(&[]), echo).await;
+        std::fs::write(roots, authority.pem()).unwrap();
+        let transport = UreqTransport::new();
+        let first = soon(server.post(&transport)).await.unwrap();
+        std::fs::remove_file(roots).unwrap();
+        // The first connection is still in use.
+        let second = soon(server.post(&transport)).await.unwrap();
+        for response in [first, second] {
+            assert_eq!(text(response).await, "question");
+        }
+    });
+}
+
 #[tokio::test]
 async fn requests_go_through_a_tunnel_of_the_proxy() {
     let server = Server::start(|connection| connection.respond_to_all("body")).await;
@@ -405,6 +457,74 @@ async fn requests_go_through_a_tunnel_of_the_proxy() {
         .await
         .unwrap_err();
     assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
+}
+
+#[tokio::test]
+async fn requests_go_through_a_socks_proxy() {
+    let proxy = Server::start(|mut connection| async move {
+        // The proxy asks for no password, and then connects.
+        connection.read_exact_bytes(3).await;
+        connection.write("\x05\0").await;
+        connection.read_exact_bytes(10).await;
+        connection.write("\x05\0\0\x01\0\0\0\0\0\0").await;
+        connection.respond_to_all("body").await;
+    })
+    .await;
+    let proxy = Proxy::new(&proxy.url("").replace("http:", "socks5:")).unwrap();
+    let transport = UreqTransport::with_settings(Agent::config_builder().proxy(Some(proxy)));
+    let response = send(&transport, post("http://127.0.0.1:9/")).await.unwrap();
+    assert_eq!(text(response).await, "body");
+}
+
+/// A target that is not known as this machine, but leads there on Unix.
+#[cfg(unix)]
+#[test]
+fn a_socks_proxy_in_the_environment_is_not_passed_by() {
+    let test = "ureq::a_socks_proxy_in_the_environment_is_not_passed_by";
+    // Nobody listens there.
+    let set = [("ALL_PROXY", "socks5://user:secret@127.0.0.1:1")];
+    in_a_process_of_its_own(test, &set, &VARIABLES, async || {
+        let server = Server::start(|connection| connection.respond_to_all("body")).await;
+        let url = server.url("/").replace("127.0.0.1", "0.0.0.0");
+        let error = send(&UreqTransport::new(), get(&url)).await.unwrap_err();
+        assert!(error.is_connect() && !error.maybe_sent(), "{error:?}");
+        assert!(!chain(&error).contains("secret"), "{}", chain(&error));
+        assert_eq!(server.connections(), 0);
+    });
+}
+
+/// A header of the incoming request, `Proxy`, sets the variable.
+#[cfg(unix)]
+#[test]
+fn a_cgi_script_does_not_take_its_proxy_from_a_request() {
+    let test = "ureq::a_cgi_script_does_not_take_its_proxy_from_a_request";
+    let set = [
+        ("REQUEST_METHOD", "GET"),
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+    ];
+    in_a_process_of_its_own(test, &set, &VARIABLES, async || {
+        let server = Server::start(|connection| connection.respond_to_all("body")).await;
+        let url = server.url("/").replace("127.0.0.1", "0.0.0.0");
+        let response = send(&UreqTransport::new(), get(&url)).await.unwrap();
+        assert_eq!(text(response).await, "body");
+    });
+}
+
+#[test]
+fn requests_to_this_machine_do_not_go_through_the_proxy_of_the_environment() {
+    let test = "ureq::requests_to_this_machine_do_not_go_through_the_proxy_of_the_environment";
+    for proxy in ["http://127.0.0.1:1", "socks5://127.0.0.1:1"] {
+        in_a_process_of_its_own(test, &[("ALL_PROXY", proxy)], &VARIABLES, async || {
+            let server = Server::start(|connection| connection.respond_to_all("body")).await;
+            let transport = UreqTransport::new();
+            for host in ["127.0.0.1", "LOCALHOST", "127.0.0.1"] {
+                let url = server.url("/").replace("127.0.0.1", host);
+                let response = send(&transport, get(&url)).await.unwrap();
+                assert_eq!(text(response).await, "body");
+            }
+            assert_eq!(server.connections(), 2, "one for each name");
+        });
+    }
 }
 
 #[tokio::test]
@@ -446,6 +566,30 @@ async fn a_request_that_left_may_have_arrived_wherever_its_connection_breaks() {
             .unwrap_err();
         assert!(error.maybe_sent(), "{body}: {error:?}");
         assert!(error.to_string().contains("broke off"), "{}", chain(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_not_the_end_of_a_body_that_ends_with_its_connection() {
+    for is_whole in [true, false] {
+        let server = Server::start(move |mut connection| async move {
+            connection.read_head().await.unwrap();
+            connection.write("HTTP/1.1 200 OK\r\n\r\nhalf").await;
+            if !is_whole {
+                // Only after the client has read the first half.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                connection.reset();
+            }
+        })
+        .await;
+        let response = send(&UreqTransport::new(), get(&server.url("/")))
+            .await
+            .unwrap();
+        let body = soon(response.into_body().collect_up_to(1_000)).await;
+        match is_whole {
+            true => assert_eq!(body.unwrap(), "half"),
+            false => assert_eq!(body.unwrap_err().to_string(), "the body broke off"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use http::Uri;
 use http::uri::Scheme;
 use ipnet::{IpNet, Ipv4Net};
 
-use super::host::{Host, split_port};
+use crate::host::{Host, split_port};
 
 /// A list of servers, as in `NO_PROXY`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

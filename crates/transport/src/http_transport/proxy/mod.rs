@@ -2,7 +2,6 @@
 
 mod environment;
 mod exceptions;
-mod host;
 mod server;
 
 use std::fmt;
@@ -14,8 +13,8 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Intercept;
 
 use self::exceptions::{Exceptions, Unreadable};
-use self::host::Host;
 use self::server::Server;
+use crate::host::Host;
 use crate::invalid_setting::InvalidSetting;
 
 /// The proxy that requests go through, if any.

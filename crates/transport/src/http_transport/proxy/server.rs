@@ -6,7 +6,7 @@ use http::Uri;
 use http::uri::Scheme;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
-use super::host::{Host, split_port};
+use crate::host::{Host, split_port};
 
 /// A proxy.
 #[derive(Clone)]

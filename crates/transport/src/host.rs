@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// A host in a form that can be compared: a lower-case name without a final dot, or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Host {
+pub(crate) enum Host {
     Name(String),
     /// An address. An IPv4-mapped IPv6 address is stored as the IPv4 address.
     Address(IpAddr),
@@ -14,7 +14,7 @@ impl Host {
     /// Parses the host of a URL or of a list's entry. IPv6 addresses may be in brackets.
     ///
     /// A name that ends in a number is refused: the WHATWG URL standard takes it for an IPv4 address.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(inner) = text.strip_prefix('[') {
             let address: std::net::Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
             return Some(Self::Address(IpAddr::V6(address).to_canonical()));
@@ -39,7 +39,7 @@ impl Host {
 
     /// Returns whether the host is this machine: `localhost`, a name below it (they resolve to loopback addresses, RFC 6761, section
     /// 6.3), or a loopback address.
-    pub(super) fn is_this_machine(&self) -> bool {
+    pub(crate) fn is_this_machine(&self) -> bool {
         match self {
             Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
             Self::Address(address) => address.is_loopback(),
@@ -48,7 +48,8 @@ impl Host {
 }
 
 /// Splits `host:port`. The colons of an IPv6 address belong to the address; an empty port counts as no port.
-pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+#[cfg(feature = "http")]
+pub(crate) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, port),
         _ => (text, ""),
