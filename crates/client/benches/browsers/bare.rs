@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::load::{Load, delta};
 
-/// How long all streams are open before the first delta, and how often it is looked whether they are.
+/// The time for which all streams are open before the first delta, and the interval of checks whether they are.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Says the deltas itself, at the moments at which the relay does, with as little memory as there can be: what hyper takes for a
@@ -57,7 +57,7 @@ impl Bare {
 }
 
 impl Said {
-    /// When the delta with this number is due; `None` while not all are open.
+    /// Returns the time at which the delta with this number is due, or `None` while not all streams are open.
     fn due(&self, number: u32) -> Option<Instant> {
         let Load {
             streams, interval, ..

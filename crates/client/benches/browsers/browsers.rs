@@ -14,11 +14,11 @@ use crate::meter::{Deltas, Meter, Report};
 
 /// The figures, as the script that prints the table takes them.
 pub(crate) struct Figures {
-    /// What these processes show of themselves; of it the latencies count.
+    /// The report of this process. Of its figures only the latencies count.
     deltas: Report,
-    /// How long each browser has waited for its token, from when it was connected.
+    /// The time that each browser waited for its token, from its connection on.
     tokens: Vec<Duration>,
-    /// How long each has waited for the first byte of its chat's answer.
+    /// The time that each browser waited for the first byte of its chat's response.
     first_bytes: Vec<Duration>,
 }
 

@@ -18,7 +18,7 @@ use crate::Result;
 use crate::bare::Bare;
 use crate::load::{AGENT, Load};
 
-/// How answers come to browsers.
+/// The way in which answers reach browsers.
 #[derive(Clone, Copy)]
 pub(crate) enum Way {
     /// As the server of Node does it.

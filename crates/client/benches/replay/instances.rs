@@ -24,10 +24,10 @@ const INSTANCES: usize = 3;
 /// The instance that dies.
 const DYING: usize = 0;
 
-/// How many runs share a sandbox: what the relay has to do for one is not to be measured.
+/// The number of runs that share a sandbox. The relay's work for a sandbox is not to be measured.
 const RUNS_IN_A_SANDBOX: usize = 50;
 
-/// How long a browser waits until it connects again.
+/// The time that a browser waits until it connects again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Three servers behind something that sends browsers to those that live.
@@ -36,19 +36,19 @@ struct Servers {
     next: AtomicUsize,
 }
 
-/// What a browser has seen.
+/// The events that a browser has seen.
 #[derive(Default)]
 struct Seen {
     events: HashMap<u64, String>,
     /// The id of the last one.
     last: Option<String>,
     text: String,
-    /// When its connection was cut, and when the first event came behind it.
+    /// The time at which its connection was cut, and that of the first event after it.
     cut: Option<Instant>,
     resumed: Option<Instant>,
 }
 
-/// How a browser fared.
+/// The report of a browser.
 struct Fate {
     /// Whether the instance died that recorded its run.
     is_orphan: bool,
@@ -236,7 +236,7 @@ impl Servers {
         }
     }
 
-    /// What a server sends, of this number or of the next one that lives, until it ends or dies.
+    /// Yields the body of a server, of the one with this number or of the next one that lives, until it ends or dies.
     fn send(&self, request: Request<Body>, to: Option<usize>) -> mpsc::Receiver<Result<Bytes>> {
         let servers = self.servers.lock().expect("servers");
         let next = || self.next.fetch_add(1, Ordering::Relaxed) % INSTANCES;

@@ -15,7 +15,7 @@ use crate::{Result, at, milliseconds};
 const MEMORY_GOAL: f64 = 0.2;
 const REDIS_GOAL: f64 = 1.5;
 
-/// How an answer gets to its browser.
+/// The way of an answer to its browser.
 #[derive(Clone, Copy)]
 enum Way {
     /// Without a log.

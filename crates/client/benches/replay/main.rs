@@ -1,5 +1,5 @@
-//! What the run log costs a chat, and what it is good for: how much later deltas arrive than they do passed on without a log, how long
-//! a replay takes, the memory of a run that can be replayed, and a thousand browsers on three instances of which one dies.
+//! Measures what the run log costs a chat and what it saves: the latency that it adds to deltas, the time of a replay, the memory of a
+//! run that can be replayed, and a thousand browsers on three instances, one of which dies.
 //!
 //! ```text
 //! cargo bench -p twentyfirst-client --bench replay -- all
@@ -27,16 +27,16 @@ use crate::redis::Server;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// How many streams there are, how many deltas each has, and how often that is measured.
+/// The number of streams, of the deltas in each, and of the measurements.
 const STREAMS: usize = 500;
 const DELTAS: u32 = 200;
 const ROUNDS: usize = 3;
 
-/// How many deltas an answer has that is replayed, and how often it is.
+/// The number of deltas in an answer that is replayed, and of its replays.
 const CHUNKS: u64 = 20_000;
 const REPLAYS: usize = 9;
 
-/// As many as the machine that the figures are for has cores.
+/// The machine of the published figures has two cores.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     // Cargo adds `--bench`.

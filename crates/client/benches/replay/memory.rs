@@ -7,10 +7,10 @@ use twentyfirst_client::transport::Body;
 use crate::replays::{SHAPES, record};
 use crate::{Result, browser, ticking};
 
-/// How much a run may take beside its bytes.
+/// The memory that a run may take beside its bytes.
 const GOAL: f64 = 1.3;
 
-/// How many browsers replay each run at once.
+/// The number of browsers that replay each run at once.
 const BROWSERS: usize = 20;
 
 /// Measures what runs that can be replayed take, and what browsers take that are in the middle of a replay and read no further.

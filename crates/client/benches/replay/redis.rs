@@ -53,11 +53,11 @@ impl Drop for Server {
     }
 }
 
-/// How often a PING is sent.
+/// The interval of PINGs.
 const PING: Duration = Duration::from_millis(5);
 
-/// How long a reply takes while something else is measured: by a thread and a socket of its own, so that neither the client nor its
-/// runtime has a part in it, but only the server and the machine.
+/// Measures how long a reply takes while something else is measured. It has its own thread and socket, so that only the server and the
+/// machine count, not the client or its runtime.
 pub(crate) struct Pings {
     is_over: Arc<AtomicBool>,
     thread: JoinHandle<Result<Vec<Duration>>>,

@@ -11,10 +11,10 @@ use twentyfirst_client::{SandboxId, ThreadId};
 use crate::browser::{self, Events};
 use crate::{Result, at, milliseconds, ticking};
 
-/// How long the replay of an answer over Redis may take, in milliseconds.
+/// The longest time for the replay of an answer over Redis, in milliseconds.
 const GOAL: f64 = 50.0;
 
-/// How many chunks stand in an entry: where each came by itself, and where they came fast.
+/// The number of chunks in an entry: if each came alone, and if they came fast.
 pub(crate) const SHAPES: [u64; 2] = [1, 16];
 
 /// Measures how long a handler takes to replay an answer of so many deltas.

@@ -8,19 +8,19 @@ use crate::Result;
 /// The agent's slug.
 pub(crate) const AGENT: &str = "ticker";
 
-/// How many streams are being started at any time.
+/// The most streams that are being started at any time.
 pub(crate) const STARTING: usize = 50;
 
-/// How many runs share a sandbox: what the relay has to do for one is not to be measured.
+/// The number of runs that share a sandbox. The relay's work for a sandbox is not to be measured.
 const RUNS_IN_A_SANDBOX: usize = 100;
 
-/// What is read.
+/// The streams to read.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) streams: usize,
     /// The time between two deltas of a stream.
     pub(crate) interval: Duration,
-    /// How many deltas each stream has.
+    /// The number of deltas in each stream.
     pub(crate) deltas: u32,
 }
 
@@ -46,7 +46,7 @@ impl Load {
     }
 }
 
-/// How the relay is talked to.
+/// Access to the relay.
 #[derive(Clone, Copy)]
 pub(crate) enum Http {
     One,

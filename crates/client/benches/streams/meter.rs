@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::Result;
 use crate::load::{Load, now, parse_delta};
 
-/// What a process finds out about itself while it reads streams.
+/// The figures that a process measures of itself while it reads streams.
 pub(crate) struct Meter {
     load: Load,
     opened: AtomicUsize,

@@ -11,7 +11,7 @@ use twentyfirst_local_relay::{Agent, Isolation, LocalRelay, Run};
 use crate::Result;
 use crate::load::{AGENT, Http, Load, delta};
 
-/// How long all streams are open before the first delta.
+/// The time for which all streams are open before the first delta.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Says where a relay is that speaks HTTP/1.1, where one that speaks HTTP/2, and which key both take, and keeps them until

@@ -17,8 +17,7 @@ use super::TokenError;
 pub(crate) type Fetch = Box<dyn Fn() -> FetchFuture + Send + Sync>;
 type FetchFuture = Pin<Box<dyn Future<Output = Result<Token, TokenError>> + Send>>;
 
-/// How long before its expiry a token is renewed. A token that is valid for less than twice this time is renewed at half of its
-/// life.
+/// A token is renewed this long before it expires. One that is valid for less than twice this time is renewed at half of its life.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// The age at which a token without a known expiry is renewed. If that fails, it is used until the relay rejects it.

@@ -13,7 +13,7 @@ use crate::client::seed;
 use crate::in_sandbox::{InSandbox, in_sandbox};
 use crate::sandboxes::{SandboxHandle, Sandboxes};
 
-/// How long the process of [`can_spawn`](SandboxHandle::can_spawn) must outlive the call that started it.
+/// The time by which the process of [`can_spawn`](SandboxHandle::can_spawn) must outlive the call that started it.
 const PROBED: Duration = Duration::from_secs(2);
 
 impl Sandboxes {

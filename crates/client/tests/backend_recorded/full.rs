@@ -58,7 +58,7 @@ async fn an_answer_without_room_goes_on_for_connected_browsers() {
     }
 }
 
-/// Where the instances share a store, it has what the memory of this one has no room for.
+/// The store that the instances share has what the memory of this one has no room for.
 #[tokio::test]
 async fn an_answer_without_room_for_a_copy_is_read_from_the_store_without_a_pause() {
     let relay = relay(PACE);

@@ -39,7 +39,7 @@ fn program() {
     std::process::exit(i32::from(served.is_err()));
 }
 
-/// How often each question was asked.
+/// The number of times that each question was asked.
 type Asked = Arc<Mutex<BTreeMap<String, usize>>>;
 
 /// A reviewer that counts questions, and reads the repository. It does not answer while it is held back.
