@@ -110,6 +110,7 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod budget;
+mod catch_panic;
 mod chat;
 mod decide;
 mod handler;

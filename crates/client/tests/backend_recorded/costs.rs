@@ -442,6 +442,64 @@ async fn a_budget_that_does_not_respond_delays_turns_only_briefly() {
     );
 }
 
+/// Panics in each check, and in its first two reports.
+struct Panicking {
+    reports: Mutex<u32>,
+    reported: Reported,
+}
+
+impl Budget for Panicking {
+    async fn check(&self, _: &Payer) -> Result<(), BudgetError> {
+        panic!("a budget of the test's")
+    }
+
+    // Not `async`, so that it panics before there is a future.
+    fn spent(
+        &self,
+        cost: &RunCost,
+    ) -> impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send {
+        let reports = {
+            let mut reports = self.reports.lock().unwrap();
+            *reports += 1;
+            *reports
+        };
+        assert!(reports > 2, "a budget of the test's");
+        self.reported.spent(cost)
+    }
+}
+
+#[tokio::test]
+async fn a_budget_that_panics_is_unavailable_and_gets_the_cost_later() {
+    let relay = relay();
+    let client = connect(&relay);
+    let (chats, errors) = logged(chats(&client, &conversation(&client).await));
+    let reported = Reported::default();
+    let chats = chats.budget(Panicking {
+        reports: Mutex::default(),
+        reported: reported.clone(),
+    });
+    let answer = whole(chats.handle(post("Hello")).await).await;
+    assert_eq!(text(&answer), "Hello");
+    assert_eq!(
+        *errors.lock().unwrap(),
+        ["checked", "charged"]
+            .map(|action| { format!("the budget could not be {action} <- the budget panicked") })
+    );
+    let begun = Instant::now();
+    while reported.costs().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is retried");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(reported.costs()[0].usage.total_cost_usd, Some(0.4));
+
+    let refusal = json!({ "error": "the budget is unavailable, try again" });
+    let required = chats.require_budget();
+    assert_eq!(
+        refused(required.handle(post("Hello")).await).await,
+        (503, refusal)
+    );
+}
+
 #[tokio::test]
 async fn without_a_log_runs_are_counted_even_if_the_browser_leaves() {
     let relay = relay();

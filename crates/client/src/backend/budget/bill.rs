@@ -6,10 +6,9 @@ use futures_channel::oneshot;
 use twentyfirst_protocol::threads::Usage;
 use twentyfirst_transport::Runtime;
 
-use super::budgets::{Erased, LONGEST_CALL, TimedOut};
+use super::budgets::{Erased, call};
 use super::{Payer, RunCost};
 use crate::backend::on_error::OnError;
-use crate::backend::within::within;
 use crate::error::Error;
 
 /// The delays before a budget is called again: the first one, doubling up to the longest.
@@ -87,8 +86,8 @@ async fn deliver_to(
     let mut pause = PAUSE;
     let begun = runtime.now();
     loop {
-        let result = within(&runtime, LONGEST_CALL, budget.spent(&cost)).await;
-        let cause = match result.unwrap_or_else(|| Err(TimedOut.into())) {
+        let result = call(&runtime, async { budget.spent(&cost).await }).await;
+        let cause = match result.unwrap_or_else(|failed| Err(failed.into())) {
             Ok(()) => return,
             Err(cause) => cause,
         };

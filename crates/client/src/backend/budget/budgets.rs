@@ -9,13 +9,14 @@ use twentyfirst_transport::Runtime;
 
 use super::{Bill, Budget, BudgetError, Payer, RunCost};
 use crate::backend::Refusal;
+use crate::backend::catch_panic::catch_panic;
 use crate::backend::on_error::OnError;
 use crate::backend::stored::Cause;
 use crate::backend::within::within;
 use crate::error::Error;
 
 /// The time limit of a call of a budget.
-pub(super) const LONGEST_CALL: Duration = Duration::from_secs(5);
+const LONGEST_CALL: Duration = Duration::from_secs(5);
 
 /// The budgets of a handler.
 #[derive(Clone, Default)]
@@ -41,8 +42,8 @@ impl Budgets {
         payer: &Payer,
     ) -> Result<(), Refusal> {
         for budget in &self.budgets {
-            let checked = within(runtime, LONGEST_CALL, budget.check(payer)).await;
-            match checked.unwrap_or_else(|| Err(BudgetError::unavailable(TimedOut))) {
+            let checked = call(runtime, async { budget.check(payer).await }).await;
+            match checked.unwrap_or_else(|failed| Err(BudgetError::unavailable(failed))) {
                 Ok(()) => {}
                 Err(BudgetError::Refused(refusal)) => return Err(refusal),
                 Err(BudgetError::Unavailable(cause)) => {
@@ -92,14 +93,32 @@ impl<B: Budget> Erased for B {
     }
 }
 
-/// The error for a budget that did not respond in time.
-#[derive(Debug)]
-pub(super) struct TimedOut;
-
-impl fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the budget did not respond within {LONGEST_CALL:?}")
+/// Calls a budget, for at most the time limit. `work` calls it when it is polled, so that a panic before its first await is
+/// caught, too.
+pub(super) async fn call<T>(
+    runtime: &Arc<dyn Runtime>,
+    work: impl Future<Output = T>,
+) -> Result<T, NoResult> {
+    match within(runtime, LONGEST_CALL, catch_panic(work)).await {
+        Some(result) => result.ok_or(NoResult::Panicked),
+        None => Err(NoResult::TimedOut),
     }
 }
 
-impl StdError for TimedOut {}
+/// The error for a budget that returned nothing.
+#[derive(Debug)]
+pub(super) enum NoResult {
+    TimedOut,
+    Panicked,
+}
+
+impl fmt::Display for NoResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => write!(f, "the budget did not respond within {LONGEST_CALL:?}"),
+            Self::Panicked => f.write_str("the budget panicked"),
+        }
+    }
+}
+
+impl StdError for NoResult {}

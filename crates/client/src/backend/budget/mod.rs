@@ -64,7 +64,8 @@ pub trait Budget: Send + Sync + 'static {
     /// [waited](super::ChatRun::turn_order) is about to start.
     ///
     /// # Errors
-    /// [`BudgetError::Refused`] with the response for the browser; [`BudgetError::Unavailable`] if the budget is unknown.
+    /// [`BudgetError::Refused`] with the response for the browser; [`BudgetError::Unavailable`] if the budget is unknown. A
+    /// panic counts as unavailable.
     ///
     /// # Cancel safety
     /// The future is dropped if the browser leaves, and after 5 s, which counts as unavailable.
@@ -75,7 +76,7 @@ pub trait Budget: Send + Sync + 'static {
     /// repetitions.
     ///
     /// # Errors
-    /// Any error. The call is repeated after growing delays, for 10 min.
+    /// Any error. The call is repeated after growing delays, for 10 min, and so is one that panics.
     ///
     /// # Cancel safety
     /// The future is dropped after 5 s, which counts as a failure.

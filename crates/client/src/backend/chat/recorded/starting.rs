@@ -8,9 +8,9 @@ use twentyfirst_protocol::runs::{RunRef, SendMessages, StartFlow, Started};
 use twentyfirst_transport::Body;
 
 use super::Recorded;
-use super::guard::catch_panic;
 use super::keeper::FAILED;
 use crate::backend::Refusal;
+use crate::backend::catch_panic::catch_panic;
 use crate::backend::chat::chat_run::{ChatRun, Observer, OnStarted};
 use crate::client::seed;
 use crate::driver::{Driver, Event};

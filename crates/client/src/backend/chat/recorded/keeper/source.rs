@@ -12,7 +12,7 @@ use super::{FAILED, Keeper, Work};
 use crate::backend::Refusal;
 use crate::backend::chat::chat_run::ChatRun;
 use crate::backend::chat::observing::Observing;
-use crate::backend::chat::recorded::guard::{catch_panic, guarded};
+use crate::backend::chat::recorded::guard::guarded;
 use crate::backend::chat::recorded::starting::{Begun, Placed, place, send};
 use crate::client::seed;
 use crate::run::Run;
@@ -160,8 +160,7 @@ impl Keeper {
         let has_waited = self.has_waited;
         Source::Placing(Box::pin(async move {
             if has_waited {
-                let checked = catch_panic(context.check_budget(&payer)).await;
-                checked.unwrap_or_else(|| Err(Refusal::internal(FAILED)))?;
+                context.check_budget(&payer).await?;
             }
             let placed = place(context.clone(), run).await?;
             // Registered before the recorder knows the place: after its last check of the log, nothing may delay the sending.

@@ -14,7 +14,7 @@ use twentyfirst_protocol::ui::UiMessage;
 
 use super::Recorded;
 use crate::backend::budget::Payer;
-use crate::backend::chat::recorded::guard::catch_panic;
+use crate::backend::catch_panic::catch_panic;
 use crate::backend::chat::recorded::logs::Cause;
 use crate::error::Error;
 
