@@ -222,6 +222,22 @@ async fn a_message_beyond_the_limit_gets_a_retry_after() {
     }
 }
 
+#[tokio::test]
+async fn setting_a_log_later_keeps_the_supervision() {
+    let relay = relay(Duration::from_millis(20));
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let ends = Ends::default();
+    let chats = ends.reported_by(chats(&client, &session).without_log());
+    let chats = chats.run_limit(1);
+    let chats = chats.run_log(MemoryLog::new(tokio::time::sleep));
+    let first = Reading::new(chats.handle(post(STORY)).await);
+    let refused = chats.handle(post("And then?")).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    first.whole().await;
+    assert_eq!(ends.wait(1).await[0].message.text(), STORY);
+}
+
 /// Two tabs notice at the same time that nobody records the run, and both register it before one of them records it.
 #[tokio::test]
 async fn a_run_that_two_readers_take_over_at_once_is_not_open_after_its_end() {

@@ -160,8 +160,10 @@ use crate::error::Error;
 #[derive(Clone)]
 pub struct ChatHandler {
     pub(super) core: Core<ChatRequest, ChatRun>,
-    /// `None` if the relay's streams are passed on unchanged.
-    pub(super) recorded: Option<Recorded>,
+    /// Kept without a log as well, so that the order of the setters makes no difference.
+    pub(super) recorded: Recorded,
+    /// Whether answers are recorded. Otherwise the relay's streams are passed on unchanged.
+    has_log: bool,
     /// The time of silence after which a comment is sent to the browser.
     keep_alive: Option<Duration>,
     responds_at_once: bool,
@@ -183,7 +185,8 @@ impl ChatHandler {
         R: Into<ChatRun>,
     {
         Self {
-            recorded: Some(Recorded::new(client.clone())),
+            recorded: Recorded::new(client.clone()),
+            has_log: true,
             core: Core::new(client, Decide::new(decide)),
             keep_alive: Some(Duration::from_secs(15)),
             responds_at_once: false,
@@ -198,13 +201,8 @@ impl ChatHandler {
     /// called with an error saying that [they cannot be replayed](Error::is_not_replayable).
     #[must_use]
     pub fn run_log(mut self, log: impl RunLog) -> Self {
-        let recorded = self.recorded.get_or_insert_with(|| {
-            let mut recorded = Recorded::new(self.core.client.clone());
-            recorded.on_error(self.core.on_error.clone());
-            recorded.budgets(self.budgets.clone());
-            recorded
-        });
-        recorded.share(AnyRunLog::new(log));
+        self.recorded.share(AnyRunLog::new(log));
+        self.has_log = true;
         self
     }
 
@@ -217,9 +215,7 @@ impl ChatHandler {
     /// length from its start, and an `error` for a longer one.
     #[must_use]
     pub fn log_memory(mut self, bytes: usize) -> Self {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.limit_memory(bytes);
-        }
+        self.recorded.limit_memory(bytes);
         self
     }
 
@@ -231,9 +227,11 @@ impl ChatHandler {
     ///
     /// Only the answer to a message with an [observer](ChatRun::observe) is decoded here: it is followed across cuts as the
     /// client's [`FollowPolicy`] says, and encoded again.
+    ///
+    /// A [`run_log`](Self::run_log) that is set later takes this back. Other settings for logs have no effect, but are kept.
     #[must_use]
     pub fn without_log(mut self) -> Self {
-        self.recorded = None;
+        self.has_log = false;
         self
     }
 
@@ -244,7 +242,7 @@ impl ChatHandler {
     /// Turns that are in no log, or cannot be read, are missing. The list is empty if `owner` is not the owner of the
     /// [run](ChatRun::owner).
     pub async fn open_turns(&self, owner: &str, chat: &str) -> Vec<OpenTurn> {
-        match &self.recorded {
+        match self.recorded() {
             Some(recorded) => recorded.open(owner, chat).await,
             None => Vec::new(),
         }
@@ -310,9 +308,7 @@ impl ChatHandler {
     }
 
     fn pass_budgets_on(mut self) -> Self {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.budgets(self.budgets.clone());
-        }
+        self.recorded.budgets(self.budgets.clone());
         self
     }
 
@@ -324,10 +320,13 @@ impl ChatHandler {
     #[must_use]
     pub fn on_error(mut self, on_error: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.core.on_error = OnError::new(on_error);
-        if let Some(recorded) = &mut self.recorded {
-            recorded.on_error(self.core.on_error.clone());
-        }
+        self.recorded.on_error(self.core.on_error.clone());
         self
+    }
+
+    /// Returns what records answers. `None` if the relay's streams are passed on unchanged.
+    pub(super) fn recorded(&self) -> Option<&Recorded> {
+        self.has_log.then_some(&self.recorded)
     }
 
     async fn send(&self, head: Parts, body: Body) -> Result<Response<Body>, Refusal> {
@@ -348,14 +347,14 @@ impl ChatHandler {
         let begin = Box::pin(async move { handler.start(&id, &chat, run).await });
         let body = KeptAlive::starting(begin, self.keep_alive, self.core.runtime());
         let mut response = events(&HeaderMap::new(), Body::wrap(body));
-        if self.recorded.is_some() {
+        if self.has_log {
             recorded::name(&mut response, &named);
         }
         Ok(response)
     }
 
     async fn start(self, id: &str, chat: &str, run: ChatRun) -> Result<Response<Body>, Refusal> {
-        if let Some(recorded) = &self.recorded {
+        if let Some(recorded) = self.recorded() {
             return recorded.begin(id, chat, run).await;
         }
         let (runtime, on_error) = (Arc::clone(self.core.runtime()), &self.core.on_error);
@@ -371,7 +370,7 @@ impl ChatHandler {
     }
 
     async fn resume(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
-        let run = match &self.recorded {
+        let run = match self.recorded() {
             None => self.run_of(head, id).await?,
             Some(recorded) => {
                 // Read first, because `find` consumes the head.
@@ -387,11 +386,11 @@ impl ChatHandler {
         let Some(run) = run else {
             return Ok(nothing());
         };
-        self.direct().resume(run, self.recorded.is_some()).await
+        self.direct().resume(run, self.has_log).await
     }
 
     async fn cancel(&self, head: Parts, id: String) -> Result<Response<Body>, Refusal> {
-        let (logged, run) = match &self.recorded {
+        let (logged, run) = match self.recorded() {
             None => (None, self.run_of(head, id).await?),
             Some(recorded) => {
                 let found = recorded.find(&self.core.decide, head, id).await?;

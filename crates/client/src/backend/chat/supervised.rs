@@ -50,9 +50,7 @@ impl ChatHandler {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.on_end(OnEnd::new(on_end));
-        }
+        self.recorded.on_end(OnEnd::new(on_end));
         self
     }
 
@@ -61,9 +59,7 @@ impl ChatHandler {
     /// and starts when its turn comes, even beyond the limit.
     #[must_use]
     pub fn run_limit(mut self, runs: usize) -> Self {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.limit_runs(runs);
-        }
+        self.recorded.limit_runs(runs);
         self
     }
 
@@ -76,7 +72,7 @@ impl ChatHandler {
     /// runtime when the server starts; only the first call starts the task. Without a [shared store](Self::run_log) there is
     /// nothing to find.
     pub fn supervise(&self) {
-        if let Some(recorded) = &self.recorded {
+        if let Some(recorded) = self.recorded() {
             recorded.supervise();
         }
     }
@@ -92,7 +88,7 @@ impl ChatHandler {
     /// # Cancel safety
     /// Dropping the future only stops the waiting; the runs are released all the same.
     pub async fn drain(&self, deadline: Duration) -> usize {
-        match &self.recorded {
+        match self.recorded() {
             Some(recorded) => recorded.drain(deadline).await,
             None => 0,
         }
@@ -110,7 +106,7 @@ impl ChatHandler {
     /// # Errors
     /// If the store is unavailable, or its entries cannot be read.
     pub async fn open_runs(&self) -> Result<Vec<OpenRun>, Error> {
-        match &self.recorded {
+        match self.recorded() {
             Some(recorded) => recorded.open_runs().await,
             None => Ok(Vec::new()),
         }
@@ -136,7 +132,7 @@ impl ChatHandler {
     }
 
     fn recorded_or_refuse(&self) -> Result<&Recorded, Refusal> {
-        self.recorded.as_ref().ok_or_else(|| {
+        self.recorded().ok_or_else(|| {
             let message = "a turn without a browser needs a run log";
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
         })
