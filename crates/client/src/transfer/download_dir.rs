@@ -86,7 +86,8 @@ fn check_ignored(stderr: &str) -> Result<(), TransferError> {
 impl Call<DownloadDir, Transferred> {
     /// Excludes entries with this name at any depth, such as `node_modules`. A name that contains a `/` is a path from the top of
     /// the directory, such as `./build`. An excluded directory is left out with all its contents, and the sandbox does not send
-    /// it. Wildcards are not supported: use [`filter`](Self::filter).
+    /// it. Wildcards are not supported: use [`filter`](Self::filter). A name without an entry, such as `.` or `..`, is an error
+    /// before anything is sent.
     pub fn exclude(self, name: impl Into<String>) -> Self {
         set(self, |transfer| {
             transfer.unpack.selection.exclude(name.into());

@@ -37,6 +37,8 @@ pub enum TransferErrorKind {
     Name(&'static str),
     /// The path leads out of the transferred directory, or might. The text says how.
     Outside(&'static str),
+    /// The path is an exclusion that names no entry of the directory, such as `.` or `..`.
+    NoEntry,
     /// The sandbox's archive contains the path twice.
     Twice,
     /// There are more entries than this limit.
@@ -137,6 +139,10 @@ impl fmt::Display for TransferError {
             TransferErrorKind::Outside(how) => {
                 write!(f, "{path} would lead out of the directory: it {how}")
             }
+            TransferErrorKind::NoEntry => write!(
+                f,
+                "`{path}` names no entry of the directory, so it cannot be excluded: name an entry or use `filter`"
+            ),
             TransferErrorKind::Twice => write!(f, "the archive contains {path} twice"),
             TransferErrorKind::TooManyEntries(limit) => write!(
                 f,

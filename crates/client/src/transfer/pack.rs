@@ -44,6 +44,7 @@ enum Kind {
 
 impl Pack {
     pub(super) fn new(dir: PathBuf, selection: &mut Selection) -> Result<Self, TransferError> {
+        selection.check()?;
         let metadata = fs::metadata(&dir).map_err(|error| TransferError::disk(&dir, error))?;
         if !metadata.is_dir() {
             return Err(TransferError::new(&dir, TransferErrorKind::NotADirectory));

@@ -1,18 +1,39 @@
 use std::fmt;
 use std::path::Path;
 
+use super::error::{TransferError, TransferErrorKind};
+
 type Filter = Box<dyn FnMut(&Path) -> bool + Send>;
 
 /// The choice of the entries that are transferred.
 #[derive(Default)]
 pub(super) struct Selection {
     excluded: Vec<String>,
+    /// The first exclusion that names no entry.
+    refused: Option<String>,
     filter: Option<Filter>,
 }
 
 impl Selection {
     pub(super) fn exclude(&mut self, what: String) {
-        self.excluded.push(what.trim_end_matches('/').to_owned());
+        let mut names = what.split('/').filter(|name| !matches!(*name, "" | "."));
+        // `tar` takes `.` for the directory itself and would leave everything out, whereas no path here equals it.
+        if names.clone().next().is_none() || names.any(|name| name == "..") {
+            self.refused.get_or_insert(what);
+        } else {
+            self.excluded.push(what.trim_end_matches('/').to_owned());
+        }
+    }
+
+    /// Checks the exclusions, before anything is sent.
+    ///
+    /// # Errors
+    /// If one of them names no entry of the directory.
+    pub(super) fn check(&self) -> Result<(), TransferError> {
+        match &self.refused {
+            Some(what) => Err(TransferError::new(what, TransferErrorKind::NoEntry)),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn filter(&mut self, filter: impl FnMut(&Path) -> bool + Send + 'static) {

@@ -72,7 +72,7 @@ impl Unpack {
     }
 
     /// Excludes entries with this name at any depth. A name that contains a `/` is a path from the top of the directory. An excluded
-    /// directory is left out with all its contents.
+    /// directory is left out with all its contents. A name without an entry, such as `.` or `..`, is an error.
     pub fn exclude(mut self, name: impl Into<String>) -> Self {
         self.selection.exclude(name.into());
         self
@@ -98,8 +98,10 @@ impl Unpack {
         self.unpack_with(archive, None, None)
     }
 
-    /// Checks that the directory is empty or does not exist. If the path is a link, replaces it by the link's target.
+    /// Checks the exclusions, and that the directory is empty or does not exist. If the path is a link, replaces it by the link's
+    /// target.
     pub(super) fn prepare(mut self) -> Result<Self, TransferError> {
+        self.selection.check()?;
         let disk = |path: &Path, error| TransferError::disk(path, error);
         if fs::symlink_metadata(&self.to).is_ok() {
             // The unpacked directory is renamed to this path at the end, which would replace a link and not its target.

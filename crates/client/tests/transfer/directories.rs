@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::poll;
 use twentyfirst_client::protocol::ErrorCode;
-use twentyfirst_client::transfer::TransferErrorKind;
+use twentyfirst_client::transfer::{TransferErrorKind, Unpack};
 use twentyfirst_local_relay::{Isolation, LocalRelay};
 
 use crate::files::cut;
@@ -220,6 +220,47 @@ async fn exclusions_and_filters_apply_in_both_directions() {
         .await
         .unwrap();
     assert_eq!(tree::read(&down).into_keys().collect::<Vec<_>>(), kept);
+}
+
+#[tokio::test]
+async fn an_exclusion_that_names_no_entry_is_refused_in_both_directions() {
+    let world = world().await;
+    let up = world.path("up");
+    tree::write(&up, &tree([("a", file("A", 0o644))]));
+    world.run("mkdir there && echo A > there/a").await;
+    let files = world.files();
+    for excluded in ["", ".", "./", "/", "././", "..", "a/../b"] {
+        let upload = files
+            .upload_dir(&world.sandbox, &up, "/home/user/up")
+            .exclude(excluded)
+            .await
+            .unwrap_err();
+        let download = files
+            .download_dir(&world.sandbox, "/home/user/there", world.path("down"))
+            .exclude(excluded)
+            .await
+            .unwrap_err();
+        let expected = format!(
+            "`{excluded}` names no entry of the directory, so it cannot be excluded: \
+             name an entry or use `filter`"
+        );
+        for error in [upload, download] {
+            assert!(!error.maybe_sent(), "{error}");
+            assert_eq!(error.attempts(), 1);
+            let refused = error.transfer_error().unwrap();
+            assert_eq!(refused.to_string(), expected);
+            assert_eq!(
+                (refused.path(), refused.kind()),
+                (excluded, &TransferErrorKind::NoEntry)
+            );
+        }
+        let unpack = Unpack::new(world.path("down")).exclude(excluded);
+        let error = unpack.unpack([].as_slice()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    let sent = files.exists(&world.sandbox, "/home/user/up").await;
+    assert!(!sent.unwrap());
+    assert_eq!(world.here(), ["up"]);
 }
 
 #[tokio::test]
