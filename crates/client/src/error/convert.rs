@@ -219,10 +219,7 @@ impl From<ExchangeError> for Error {
             ExchangeErrorKind::InvalidRequest(error) => Kind::InvalidRequest(error),
             ExchangeErrorKind::Response(error) => Kind::Response(error),
             ExchangeErrorKind::Deadline { deadline, .. } => Kind::Deadline(deadline),
-            ExchangeErrorKind::Failure(failure) => match failure.into_source().downcast() {
-                Ok(error) => Kind::Transport(*error),
-                Err(source) => Kind::Other(source),
-            },
+            ExchangeErrorKind::Failure(failure) => of_failure(failure.into_source()),
             other => Kind::Other(other.into()),
         };
         let mut error = Self::from(kind);
@@ -230,5 +227,18 @@ impl From<ExchangeError> for Error {
         error.inner.give_up = give_up;
         error.inner.sent = sent;
         error
+    }
+}
+
+/// Converts the cause of a failure that a driver has reported to a flow.
+fn of_failure(source: Box<dyn StdError + Send + Sync>) -> Kind {
+    let source = match source.downcast() {
+        Ok(error) => return Kind::Transport(*error),
+        Err(source) => source,
+    };
+    match source.downcast() {
+        // The request does not fit behind the base URL, which only the driver knows.
+        Ok(error) => Kind::InvalidRequest(*error),
+        Err(source) => Kind::Other(source),
     }
 }

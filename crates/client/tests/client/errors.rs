@@ -6,7 +6,7 @@ use std::process::Command;
 use http::Response;
 use twentyfirst_client::protocol::runs::StartRun;
 use twentyfirst_client::protocol::sandboxes::{CreateSandbox, Exec};
-use twentyfirst_client::protocol::{CallOptions, ErrorCode, SandboxId, ThreadId};
+use twentyfirst_client::protocol::{CallOptions, ErrorCode, InvalidRequest, SandboxId, ThreadId};
 use twentyfirst_client::transport::{self, Body, from_fn};
 use twentyfirst_client::{AgentClient, Error};
 
@@ -155,9 +155,15 @@ async fn a_request_that_does_not_fit_behind_the_base_url_is_not_retried() {
     let files = client.sandboxes().files();
     let error = files.exists(sandbox(), path).await.unwrap_err();
     assert_eq!(error.attempts(), 1, "{error}");
-    assert!(!error.maybe_sent());
-    let cause = error.source().unwrap().to_string();
-    assert_eq!(cause, "`path` must not be longer than 65534 bytes");
+    assert!(!error.maybe_sent() && !error.is_retryable());
+    assert_eq!(
+        error.invalid_request().map(InvalidRequest::field),
+        Some("path")
+    );
+    assert_eq!(
+        error.to_string(),
+        "the request is invalid: `path` must not be longer than 65534 bytes"
+    );
     assert!(log.take().is_empty());
 }
 
