@@ -29,7 +29,7 @@ use crate::error::Error;
 ///
 /// # async fn example(client: AgentClient) -> Result<(), Box<dyn std::error::Error>> {
 /// let build = client.sandbox("sbx_abc123").spawn("npm run build").cwd("/home/user/repo").await?;
-/// let row = serde_json::to_string(&build.handle())?;
+/// let row = serde_json::to_string(&build.process_ref())?;
 ///
 /// // In another process:
 /// let build: ProcessRef = serde_json::from_str(&row)?;
@@ -60,7 +60,7 @@ impl Process {
     }
 
     /// Returns the reference with which the process can be found again. Store it as JSON.
-    pub fn handle(&self) -> ProcessRef {
+    pub fn process_ref(&self) -> ProcessRef {
         self.process.clone()
     }
 

@@ -16,7 +16,9 @@ async fn a_killed_process_ends_with_its_group_and_all_waiters_get_its_status() {
         .await
         .unwrap();
     process.output().next_chunk().await.unwrap().unwrap();
-    let other = connect(&world.relay).sandboxes().process(process.handle());
+    let other = connect(&world.relay)
+        .sandboxes()
+        .process(process.process_ref());
     let waiting: Vec<_> = (0..5)
         .map(|number| {
             tokio::spawn(if number % 2 == 0 {
@@ -205,7 +207,7 @@ async fn waiting_ends_at_the_deadline_of_the_call() {
         .client
         .with_options(deadline)
         .sandboxes()
-        .process(process.handle());
+        .process(process.process_ref());
     assert!(hurried.wait().await.unwrap_err().is_timeout());
     assert_eq!(process.kill().await.unwrap().signal(), Some(15));
 }

@@ -69,7 +69,9 @@ async fn two_readers_of_100_mb_get_the_same_bytes_though_one_is_late_and_one_is_
     }
     assert_eq!(cut.struck(), 10);
     let late = async {
-        let process = connect(&world.relay).sandboxes().process(process.handle());
+        let process = connect(&world.relay)
+            .sandboxes()
+            .process(process.process_ref());
         read_on(&process, 0, usize::MAX).await
     };
     let (cut, late) = tokio::join!(read_on(&process, at, usize::MAX), late);

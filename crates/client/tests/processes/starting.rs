@@ -57,7 +57,7 @@ async fn a_process_is_found_again_by_its_json_from_another_client() {
         .id("build-1")
         .await
         .unwrap();
-    let row = serde_json::to_string(&process.handle()).unwrap();
+    let row = serde_json::to_string(&process.process_ref()).unwrap();
 
     let found: ProcessRef = serde_json::from_str(&row).unwrap();
     let found = connect(&world.relay).sandboxes().process(found);
