@@ -271,6 +271,27 @@ async fn a_deploy_waits_no_longer_than_its_deadline() {
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
+/// With the log in memory there is no register to release, so nothing of the deadline is reserved for that.
+#[tokio::test]
+async fn a_deploy_without_a_store_waits_for_on_end_until_its_deadline() {
+    let relay = relay(Duration::ZERO);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let (called, calls) = tokio::sync::oneshot::channel();
+    let called = Mutex::new(Some(called));
+    let chats = chats(&client, &session).on_end(move |_| {
+        let called = called.lock().unwrap().take();
+        async move {
+            called.unwrap().send(()).unwrap();
+            tokio::time::sleep(Duration::from_millis(3500)).await;
+            Ok::<(), std::io::Error>(())
+        }
+    });
+    whole(chats.handle(post(STORY)).await).await;
+    calls.await.unwrap();
+    assert_eq!(chats.drain(Duration::from_secs(4)).await, 0);
+}
+
 /// Runs of one user, each in a chat and a sandbox of its own.
 async fn begin_all(chats: &ChatHandler, sessions: &[Session], text: &str) -> Vec<String> {
     let mut ids = Vec::new();

@@ -102,14 +102,19 @@ impl Supervision {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Whether obligations are written for other instances.
-    fn writes(&self) -> bool {
-        self.on_end.is_some() || self.is_supervising.load(Ordering::Relaxed)
-    }
 }
 
 impl Recorded {
+    /// Whether obligations are written to registers, for other instances.
+    fn writes_registers(&self) -> bool {
+        let Supervision {
+            on_end,
+            is_supervising,
+            ..
+        } = &self.supervision;
+        self.is_shared() && (on_end.is_some() || is_supervising.load(Ordering::Relaxed))
+    }
+
     /// Makes this instance responsible for a run. Returns whether other instances can find the obligation, or need not.
     pub(super) async fn answer_for(&self, obligation: Obligation) -> bool {
         let run = obligation.run.clone();
@@ -123,7 +128,7 @@ impl Recorded {
             }
         }
         // Nobody would read the obligation.
-        if !self.is_shared() || !self.supervision.writes() {
+        if !self.writes_registers() {
             return true;
         }
         // A register whose task has ended with its runtime is replaced, once.
