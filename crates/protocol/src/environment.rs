@@ -10,7 +10,7 @@ pub(crate) fn check(envs: Option<&BTreeMap<String, Secret>>) -> Result<(), Inval
     let is_invalid = |name: &String| name.is_empty() || name.contains(['=', '\0']);
     if envs.is_some_and(|envs| envs.keys().any(is_invalid)) {
         let rule = "no name that is empty or contains a `=` or a NUL";
-        return Err(InvalidRequest::new("envs", Problem::MustHold(rule)));
+        return Err(InvalidRequest::new("envs", Problem::MustContain(rule)));
     }
     Ok(())
 }

@@ -87,10 +87,10 @@ pub enum Problem {
     MustBe(&'static str),
     /// Its content breaks the rule in the text.
     #[error("must contain {0}")]
-    MustHold(&'static str),
+    MustContain(&'static str),
     /// It is not a parameter of the route.
     #[error("is not a parameter of this request")]
-    NoPlace,
+    UnknownParameter,
     /// The request belongs to another route.
     #[error("belongs to another route")]
     OtherRoute,

@@ -196,13 +196,13 @@ impl CallOptions {
         }
     }
 
-    pub(crate) fn policy(&self) -> RetryPolicy {
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
         self.retry
     }
 
     /// Returns the options for a stream that is followed. The follower has its own limit of silence and acts on it, so the
     /// transport's timeout comes a minute later.
-    pub(crate) fn listening(&self) -> Self {
+    pub(crate) fn for_followed_stream(&self) -> Self {
         let silence = match (self.silence, self.follow.longest_silence()) {
             // A sum that overflows a `Duration` means no limit.
             (Change::Keep, longest) => {
@@ -213,11 +213,11 @@ impl CallOptions {
         Self { silence, ..*self }
     }
 
-    pub(crate) fn following(&self) -> FollowPolicy {
+    pub(crate) fn follow_policy(&self) -> FollowPolicy {
         self.follow
     }
 
-    pub(crate) fn whole(&self) -> Option<Duration> {
+    pub(crate) fn call_deadline(&self) -> Option<Duration> {
         self.deadline
     }
 }

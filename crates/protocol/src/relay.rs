@@ -156,7 +156,7 @@ impl ApiKey {
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidRequest::new(
                 "api_key",
-                Problem::MustHold("visible ASCII characters only, no spaces and no line breaks"),
+                Problem::MustContain("visible ASCII characters only, no spaces and no line breaks"),
             ));
         }
         Ok(Self(key))

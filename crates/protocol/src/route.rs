@@ -115,7 +115,10 @@ impl Route {
             // A member that is in neither the path nor the query would be lost silently.
             return match members.0.first() {
                 None => Ok(self.build(operation, uri, None, Body::empty())),
-                Some((name, _)) => Err(InvalidRequest::new(in_rust(name), Problem::NoPlace)),
+                Some((name, _)) => Err(InvalidRequest::new(
+                    in_rust(name),
+                    Problem::UnknownParameter,
+                )),
             };
         }
         let body = members.to_json()?;

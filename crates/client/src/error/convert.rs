@@ -3,6 +3,7 @@ use std::error::Error as StdError;
 use twentyfirst_protocol::files::WrittenFile;
 use twentyfirst_protocol::flow::{ExchangeError, ExchangeErrorKind, Sent};
 use twentyfirst_protocol::processes::ProcessError;
+use twentyfirst_protocol::run_log::EntryError;
 use twentyfirst_protocol::runs::typed::Answered;
 use twentyfirst_protocol::runs::{CancelError, Created, Lost, RunEnd, StartError, StartErrorKind};
 use twentyfirst_protocol::sandboxes::PreviewError;
@@ -84,6 +85,11 @@ impl Error {
     /// Creates the error for an answer whose log failed.
     pub(crate) fn not_replayable(cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
         Kind::NotReplayable(cause).into()
+    }
+
+    /// Creates the error for a message that was refused because the log of its chat cannot be read.
+    pub(crate) fn chat_unreadable(error: EntryError) -> Self {
+        Kind::ChatUnreadable(error).into()
     }
 
     /// Creates the error for a budget that could not be used. `action` is a participle: the budget could not be `checked`.

@@ -48,6 +48,9 @@ impl fmt::Display for Error {
             Kind::NotReplayable(_) => {
                 f.write_str("the answer goes on, but other instances cannot replay it")?;
             }
+            Kind::ChatUnreadable(_) => {
+                f.write_str("a message was refused, because the log of its chat cannot be read")?;
+            }
             Kind::Budget { action, .. } => write!(f, "the budget could not be {action}")?,
             Kind::NotSupervised(_) => f.write_str(
                 "runs go on, but no other instance would find them if this one ended",
@@ -104,6 +107,7 @@ impl StdError for Error {
             Kind::NoValue => self.problem()?.source(),
             Kind::Other(source) => Some(&**source),
             Kind::MessageTooLong(error) => Some(error),
+            Kind::ChatUnreadable(error) => Some(error),
             Kind::NotReplayable(Some(cause))
             | Kind::NotSupervised(Some(cause))
             | Kind::OnEndFailed(_, Some(cause))

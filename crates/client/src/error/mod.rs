@@ -11,6 +11,7 @@ use twentyfirst_protocol::files::WrittenFile;
 use twentyfirst_protocol::flow::Sent;
 use twentyfirst_protocol::processes::ProcessError;
 use twentyfirst_protocol::retry::{GiveUp, Prospect};
+use twentyfirst_protocol::run_log::EntryError;
 use twentyfirst_protocol::runs::typed::{Answered, NoValue};
 use twentyfirst_protocol::runs::{Created, Lost, LostReason, OtherAgent, RunEnd};
 use twentyfirst_protocol::sandboxes::PreviewError;
@@ -70,6 +71,7 @@ enum Kind {
     /// The last of the answers has the reason.
     NoValue,
     NotReplayable(Option<Box<dyn StdError + Send + Sync>>),
+    ChatUnreadable(EntryError),
     Budget {
         /// The failed action, as a participle.
         action: &'static str,
@@ -135,6 +137,12 @@ impl Error {
     /// read. The cause is in [`source`](StdError::source).
     pub fn is_not_replayable(&self) -> bool {
         matches!(self.inner.kind, Kind::NotReplayable(_))
+    }
+
+    /// Whether a message was refused because the run log of its chat contains an entry that cannot be read, perhaps of a newer
+    /// version. The cause is in [`source`](StdError::source).
+    pub fn is_chat_unreadable(&self) -> bool {
+        matches!(self.inner.kind, Kind::ChatUnreadable(_))
     }
 
     /// Whether a [budget](crate::backend::Budget) could not be checked, or could not record the cost of a run. The cause is in
@@ -391,6 +399,7 @@ impl Kind {
             | Self::Deadline(_)
             | Self::ThreadStreaming
             | Self::OpenRunsUnknown(_)
+            | Self::ChatUnreadable(_)
             | Self::Budget { .. }
             | Self::OtherAgent(_) => Sent::No,
             Self::Transport(error) if !error.maybe_sent() => Sent::No,

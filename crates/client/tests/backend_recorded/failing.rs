@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use twentyfirst_client::backend::{ChatRun, TurnOrder};
 use twentyfirst_client::protocol::run_log::{Claim, Entry, Logged, Turn};
 use twentyfirst_client::run_log::{Keep, LogId, MemoryLog, Position, RunLog};
 
 use crate::store::{Fault, Store};
 use crate::support::{
-    Reading, STORY, Two, chats, connect, conversation, kinds, logged, post, relay, resume, stop,
-    text, two, whole,
+    Reading, STORY, Two, chats, chats_with, connect, conversation, kinds, logged, post, relay,
+    resume, stop, text, two, whole,
 };
 
 const PACE: Duration = Duration::from_millis(30);
@@ -118,6 +119,45 @@ async fn a_turn_of_a_newer_version_blocks_no_chat() {
         panic!("{errors:?}");
     };
     assert!(error.contains("version 2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_queue_with_a_turn_of_a_newer_version_refuses_a_message_and_says_so() {
+    let relay = relay(PACE);
+    let client = connect(&relay);
+    let session = conversation(&client).await;
+    let log = MemoryLog::new(tokio::time::sleep);
+    let keep = Keep::existing(Duration::from_secs(60)).or_create();
+    let (chat, run) = (LogId::chat("user-1", "chat-1"), LogId::run("run-1"));
+    let first = Position::START.next_claim();
+    let newer = Bytes::from_static(b"21st/2 turn 0 whatever\n");
+    log.append(&chat, first, newer, keep).await.unwrap();
+    // Behind it, another server is giving an answer.
+    let turn = Logged::new(0, Entry::Turn(Turn::new("run-1"))).encode();
+    let second = first.next_claim();
+    log.append(&chat, second, turn, keep).await.unwrap();
+    let claim = Claim::new("other", "user-1", "chat-1");
+    let claim = Logged::new(0, Entry::Claim(claim)).encode();
+    log.append(&run, first, claim, keep).await.unwrap();
+
+    let enqueue = |run: ChatRun| run.turn_order(TurnOrder::enqueue());
+    let chats = chats_with(&client, &session, enqueue).run_log(log.clone());
+    let (chats, errors) = logged(chats);
+    let refused = chats.handle(post(STORY)).await;
+    assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let body = refused.into_body().collect_up_to(1000).await.unwrap();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    assert!(body.contains("cannot read the log of the chat"), "{body}");
+    let errors = errors.lock().unwrap().clone();
+    let [error] = &errors[..] else {
+        panic!("{errors:?}");
+    };
+    assert!(
+        error.contains("refused") && error.contains("version 2"),
+        "{error}"
+    );
+    // No turn was taken.
+    assert_eq!(log.last(&chat).await.unwrap().unwrap().0, second);
 }
 
 #[tokio::test]

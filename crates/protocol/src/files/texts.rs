@@ -16,13 +16,13 @@ pub(crate) fn check(files: &[FileText]) -> Result<(), InvalidRequest> {
         if file.path.is_empty() {
             return Err(InvalidRequest::new(
                 "files",
-                Problem::MustHold("no empty paths"),
+                Problem::MustContain("no empty paths"),
             ));
         }
         if !paths.insert(&file.path) {
             return Err(InvalidRequest::new(
                 "files",
-                Problem::MustHold("each path only once"),
+                Problem::MustContain("each path only once"),
             ));
         }
     }

@@ -159,7 +159,7 @@ impl Exchange {
             slot,
             request: endpoint.to_request()?,
             timeouts: options.timeouts(endpoint.timeouts()),
-            attempts: Attempts::new(endpoint, options.policy(), seed),
+            attempts: Attempts::new(endpoint, options.retry_policy(), seed),
             state: State::Ready,
             error: None,
         })
@@ -245,7 +245,7 @@ pub(crate) struct Deadline {
 impl Deadline {
     pub(crate) fn new(options: &CallOptions) -> Self {
         Self {
-            length: options.whole(),
+            length: options.call_deadline(),
             at: None,
         }
     }
@@ -253,7 +253,7 @@ impl Deadline {
     /// Creates the deadline that the options set, or else this one.
     pub(crate) fn or(options: &CallOptions, length: Duration) -> Self {
         Self {
-            length: options.whole().or(Some(length)),
+            length: options.call_deadline().or(Some(length)),
             at: None,
         }
     }

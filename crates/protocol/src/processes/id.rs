@@ -39,7 +39,7 @@ impl ProcessId {
             {
                 return Ok(Self(id));
             }
-            _ => Problem::MustHold(
+            _ => Problem::MustContain(
                 "only ASCII letters, digits, `.`, `_` and `-`, and begin with a letter or a digit",
             ),
         };

@@ -101,7 +101,7 @@ impl Spawn {
         let problem = if self.command.is_empty() {
             Problem::Empty
         } else if self.command.contains('\0') {
-            Problem::MustHold("no NUL")
+            Problem::MustContain("no NUL")
         } else if quote(&self.command).len() > LONGEST {
             Problem::TooLong { limit: LONGEST }
         } else {

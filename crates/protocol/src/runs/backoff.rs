@@ -23,7 +23,7 @@ impl Backoff {
         Self {
             delay: Self::FIRST,
             longest: Self::LONGEST,
-            longest_retry_after: options.policy().longest_retry_after,
+            longest_retry_after: options.retry_policy().longest_retry_after,
             jitter: Jitter(seed),
         }
     }

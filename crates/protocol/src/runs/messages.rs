@@ -95,9 +95,9 @@ impl Messages {
     pub(super) fn validate(&self) -> Result<(), InvalidRequest> {
         let problem = match self.turn() {
             _ if self.0.is_empty() => Problem::Empty,
-            None => Problem::MustHold("a user message"),
+            None => Problem::MustContain("a user message"),
             Some(turn) if turn.text().trim().is_empty() => {
-                Problem::MustHold("text in the last user message")
+                Problem::MustContain("text in the last user message")
             }
             Some(_) => return Ok(()),
         };

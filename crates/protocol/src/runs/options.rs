@@ -91,7 +91,7 @@ impl RunOptions {
             Some(tools) if tools.is_empty() => wrong("options.disallowed_tools", Problem::Empty),
             Some(tools) if tools.iter().any(String::is_empty) => wrong(
                 "options.disallowed_tools",
-                Problem::MustHold("no empty names"),
+                Problem::MustContain("no empty names"),
             ),
             _ => Ok(()),
         }

@@ -110,7 +110,7 @@ impl StartRun {
     }
 
     /// Checks everything that can be checked before a request is sent: that there is a next turn with a text, the options, the
-    /// ids, and the length, which is limited to 10 MiB.
+    /// ids, and the length, which is limited to 10 MiB. A run that passes can be started in every [`Mode`].
     ///
     /// [`flow`](Self::flow) does so too before its first request, so that no sandbox is paid for a run that would be rejected.
     /// Call it when you store a run to start it later.
@@ -126,9 +126,9 @@ impl StartRun {
     /// Returns the first rule that the run breaks.
     pub fn validate(&self) -> Result<(), InvalidRequest> {
         let mut run = self.clone();
-        // With the id that the turn will get, since it counts for the length.
+        // With the id that the turn will get, and the mode that it may get, since both count for the length.
         run.messages.identify_turn(0);
-        run.check(None)
+        run.check(Some(Mode::Background))
     }
 
     /// Checks the request as it will be sent, with its length. Ids that do not exist yet are replaced by placeholders.

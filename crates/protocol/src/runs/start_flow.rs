@@ -115,7 +115,7 @@ impl StartFlow {
             ..RunRef::new(run.agent.clone(), sandbox_id, thread_id)
         };
         // The follower of the run judges its silence, so the transport must not cut the stream before.
-        let opening = Opening::new(send, &self.options.listening(), self.seed)?;
+        let opening = Opening::new(send, &self.options.for_followed_stream(), self.seed)?;
         Ok(State::Placed(opening, run))
     }
 

@@ -123,7 +123,7 @@ impl Endpoint for CreateToken {
         match &self.agents {
             Some(agents) if agents.is_empty() => return wrong("agents", Problem::Empty),
             Some(agents) if agents.iter().any(String::is_empty) => {
-                return wrong("agents", Problem::MustHold("no empty names"));
+                return wrong("agents", Problem::MustContain("no empty names"));
             }
             _ => {}
         }

@@ -72,7 +72,7 @@ fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), InvalidRequ
     } else {
         return Ok(());
     };
-    Err(InvalidRequest::new("metadata", Problem::MustHold(rule)))
+    Err(InvalidRequest::new("metadata", Problem::MustContain(rule)))
 }
 
 /// Returns the length as the relay counts it: in UTF-16 code units, like JavaScript.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 use twentyfirst_protocol::flow::{Flow, Now, Step};
-use twentyfirst_protocol::runs::{Messages, SendMessages, StartRun};
+use twentyfirst_protocol::runs::{Messages, Mode, SendMessages, StartRun};
 use twentyfirst_protocol::threads::GetThread;
 use twentyfirst_protocol::ui::{Image, Part, Role, UiMessage};
 use twentyfirst_protocol::{
@@ -106,6 +106,28 @@ fn a_history_is_built_turn_by_turn() {
         .flow(None, &CallOptions::new(), 0)
         .unwrap_err();
     assert_eq!(error.to_string(), "`messages` must contain a user message");
+}
+
+#[test]
+fn a_valid_run_of_the_longest_length_starts_in_the_background_too() {
+    // As long as the ids that the relay and the flow generate.
+    let sandbox = SandboxId::new("11111111-1111-4111-8111-111111111111").unwrap();
+    let thread = ThreadId::new("22222222-2222-4222-8222-222222222222").unwrap();
+    let turn = UiMessage::user("x").with_id("msg_0123456789abcdef");
+    let send = SendMessages::new("my-agent", sandbox, turn).thread_id(thread);
+    let send = send.mode(Mode::Background).to_request().unwrap();
+    let room = 10 * 1024 * 1024 - send.body().as_bytes().len() + 1;
+    let run = |length| StartRun::new("my-agent", "x".repeat(length));
+    let start = |run: StartRun| {
+        let flow = run.flow(Some(Mode::Background), &CallOptions::new(), 0);
+        flow.map(drop)
+    };
+
+    assert_eq!(run(room).validate(), Ok(()));
+    assert_eq!(start(run(room)), Ok(()));
+    let error = run(room + 1).validate().unwrap_err();
+    assert_eq!(error.field(), "messages");
+    assert_eq!(start(run(room + 1)), Err(error));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use twentyfirst_protocol::run_log::{
-    Appended, Claim, Entry, Found, Limits, LogId, Logged, Position, Recorder, RecorderEnd,
-    RecorderStep, Recording, Stop,
+    Appended, Claim, Entry, EntryError, Found, Limits, LogId, Logged, Position, Recorder,
+    RecorderEnd, RecorderStep, Recording, Stop, Turn, TurnOrder,
 };
 use twentyfirst_protocol::runs::RunRef;
 use twentyfirst_protocol::{SandboxId, ThreadId};
@@ -131,4 +131,82 @@ fn a_successor_retries_a_lost_page_and_gives_up_at_last() {
         let gone = matches!(last, Some(RecorderStep::Over(RecorderEnd::Gone)));
         assert_eq!(gone, is_over, "{last:?}");
     }
+}
+
+/// Returns the end of a recorder that queues for a turn while `run-2` goes on. These are the last entry of each log, the turns of
+/// the chat, and whether another turn is taken before it.
+fn end_in_queue(
+    last: impl Fn(&LogId) -> Bytes,
+    turns: Vec<(Position, Bytes)>,
+    mut overtaken: bool,
+) -> RecorderEnd {
+    let recording = Recording::new("run", "i1").of_chat("user", "chat");
+    let recording = recording.order(TurnOrder::enqueue());
+    let mut recorder = Recorder::begin(recording, Limits::default());
+    let (chat, now) = (LogId::chat("user", "chat"), Instant::now());
+    loop {
+        match recorder.poll(now) {
+            RecorderStep::Last(log) if log == chat && overtaken => {
+                overtaken = false;
+                let turn = logged(Entry::Turn(Turn::new("run-2")));
+                recorder.handle_last(Found::Some((Position::new(2, 0), turn)));
+            }
+            RecorderStep::Last(log) => {
+                recorder.handle_last(Found::Some((Position::new(2, 0), last(&log))));
+            }
+            RecorderStep::Read(log, after) => {
+                assert_eq!(log, chat);
+                let above = turns.iter().filter(|(at, _)| *at > after);
+                recorder.handle_page(Found::Some(above.cloned().collect()));
+            }
+            RecorderStep::Append(log, _) if log == chat => {
+                recorder.handle_append(Appended::Fenced, now);
+            }
+            RecorderStep::Append(..) => recorder.handle_append(Appended::Yes, now),
+            RecorderStep::Over(end) => return end,
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_queue_with_an_unreadable_entry_refuses_a_turn_by_name() {
+    let newer = || Bytes::from_static(b"21st/2 whatever");
+    let turn = |run| logged(Entry::Turn(Turn::new(run)));
+    let turns = |first| {
+        vec![
+            (Position::new(1, 0), first),
+            (Position::new(2, 0), turn("run-2")),
+        ]
+    };
+    let (chat, first) = (LogId::chat("user", "chat"), LogId::run("run-1"));
+    let beat = || logged(Entry::Beat);
+    let unreadable = RecorderEnd::ChatUnreadable(EntryError::Newer(2));
+
+    // An earlier turn, then the run of an earlier turn.
+    let last = |log: &LogId| match log {
+        log if *log == chat => turn("run-2"),
+        _ => beat(),
+    };
+    assert_eq!(end_in_queue(last, turns(newer()), false), unreadable);
+    let last = |log: &LogId| match log {
+        log if *log == chat => turn("run-2"),
+        log if *log == first => newer(),
+        _ => beat(),
+    };
+    assert_eq!(end_in_queue(last, turns(turn("run-1")), false), unreadable);
+    // A turn that another instance took first, when this run was claimed already.
+    let last = |log: &LogId| match log {
+        log if *log == chat => newer(),
+        _ => beat(),
+    };
+    assert_eq!(end_in_queue(last, turns(turn("run-1")), true), unreadable);
+    // Something that is not a turn of a chat is not readable as one.
+    let last = |log: &LogId| match log {
+        log if *log == chat => turn("run-2"),
+        _ => beat(),
+    };
+    let end = end_in_queue(last, turns(beat()), false);
+    let reason = EntryError::Corrupt("it is not a turn of a chat");
+    assert_eq!(end, RecorderEnd::ChatUnreadable(reason));
 }

@@ -103,8 +103,8 @@ impl Recorder {
                     open,
                 }
             }
-            // A turn is known to be open, and without the earlier turns the place in the queue is unknown.
-            Some(_) => Phase::Over(RecorderEnd::Busy),
+            Some(Looked::Failed(error)) => refused(error),
+            Some(Looked::Turn(_)) => refused(None),
         }
     }
 
@@ -133,7 +133,7 @@ impl Recorder {
                 }
                 self.look_back(at, claim, backlog, open)
             }
-            Looked::Failed(_) => Phase::Over(RecorderEnd::Busy),
+            Looked::Failed(error) => refused(error),
         }
     }
 
@@ -269,10 +269,13 @@ impl Recorder {
     }
 
     /// Continues without the store, which contains an entry that cannot be read, perhaps from a newer version. The relay then
-    /// decides if the chat is answering.
+    /// decides if the chat is answering. Refuses instead if the run was claimed already, as [`alone`](Self::alone) does.
     fn alone_because(&mut self, error: EntryError, claim: Option<Append>) -> Phase {
+        if claim.is_some() {
+            return refused(Some(error));
+        }
         self.unreadable = Some(error);
-        self.alone(claim)
+        self.alone(None)
     }
 
     /// Continues without the store, unless the run was claimed already: then the chat was seen to be answering, and waiting needs
@@ -292,4 +295,10 @@ impl Recorder {
         self.ask(RecorderStep::Start { place, carried });
         Phase::Starting { writer }
     }
+}
+
+/// Refuses the turn: another may be open, and without the turns before it the place in the queue is unknown. The error says that
+/// an entry cannot be read; without one, the store does not respond.
+fn refused(error: Option<EntryError>) -> Phase {
+    Phase::Over(error.map_or(RecorderEnd::Busy, RecorderEnd::ChatUnreadable))
 }

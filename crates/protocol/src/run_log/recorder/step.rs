@@ -57,6 +57,9 @@ pub enum RecorderEnd {
     Busy,
     /// The chat is answering, and the [limit](Recording::order) of waiting turns is reached. Nothing was started.
     Full,
+    /// The chat may be answering, and an entry of its earlier turns cannot be read, so the turn has no known place in the queue.
+    /// Nothing was started.
+    ChatUnreadable(EntryError),
     /// The end of the run is in the log.
     Ended,
     /// The log was released; the run goes on.
@@ -65,7 +68,7 @@ pub enum RecorderEnd {
     Fenced,
     /// The log has vanished or cannot be reached, so it cannot be taken over.
     Gone,
-    /// An entry cannot be read.
+    /// An entry cannot be read, after the run has taken its turn. It may wait, go on or be over.
     Unreadable(EntryError),
 }
 

@@ -97,7 +97,7 @@ impl Following {
         options: &CallOptions,
         seed: u64,
     ) -> Result<Self, InvalidRequest> {
-        let policy = options.following();
+        let policy = options.follow_policy();
         // Reports an invalid request now rather than on the first poll.
         ResumeStream::new(run.agent.clone(), &run.sandbox_id).to_request()?;
         GetThread::new(&run.sandbox_id, &run.thread_id).to_request()?;

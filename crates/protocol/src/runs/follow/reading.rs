@@ -65,7 +65,7 @@ impl Reading {
             // The stream delivers, so earlier conclusions from its silence are void.
             cx.clock.news(now);
             self.grace = None;
-            self.silence = cx.options.following().ask_after.max(SHORTEST_SILENCE);
+            self.silence = cx.options.follow_policy().ask_after.max(SHORTEST_SILENCE);
             self.ask_at = now.mono.checked_add(self.silence);
         }
         if self.stream.decode(cx) == Decoded::Useless {

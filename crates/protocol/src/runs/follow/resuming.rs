@@ -25,7 +25,7 @@ pub(super) struct Resuming {
 impl Resuming {
     pub(super) fn new(target: StreamTarget, cx: &mut Following) -> Result<Self, InvalidRequest> {
         let resume = ResumeStream::new(cx.run.agent.clone(), &cx.run.sandbox_id);
-        let options = cx.options.listening();
+        let options = cx.options.for_followed_stream();
         Ok(Self {
             exchange: Exchange::new(&resume, Slot::Stream, &options, cx.next_seed())?,
             resume,

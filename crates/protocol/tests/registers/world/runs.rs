@@ -493,7 +493,10 @@ impl World {
                     RecorderEnd::Ended => self.settle(instance, &run),
                     RecorderEnd::Released => {}
                     _ if has_duty => {}
-                    RecorderEnd::Busy | RecorderEnd::Full | RecorderEnd::Fenced => {
+                    RecorderEnd::Busy
+                    | RecorderEnd::Full
+                    | RecorderEnd::ChatUnreadable(_)
+                    | RecorderEnd::Fenced => {
                         self.close(instance, &run);
                     }
                     _ => {

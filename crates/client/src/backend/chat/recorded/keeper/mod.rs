@@ -168,10 +168,15 @@ impl Keeper {
         } else {
             logs.leave(&run, &self.handle);
         }
-        if let RecorderEnd::Unreadable(error) = end {
-            self.context
-                .on_error
-                .report(&Error::not_replayable(Some(error.clone().into())));
+        let error = match end {
+            RecorderEnd::Unreadable(error) => {
+                Some(Error::not_replayable(Some(error.clone().into())))
+            }
+            RecorderEnd::ChatUnreadable(error) => Some(Error::chat_unreadable(error.clone())),
+            _ => None,
+        };
+        if let Some(error) = error {
+            self.context.on_error.report(&error);
         }
         if let Source::Running(mut observing) = mem::replace(&mut self.source, Source::None) {
             // Another instance records on, so the span here says `handed_over` and not `dropped`.
@@ -181,7 +186,10 @@ impl Keeper {
             observing.leave();
         }
         // Somebody must notice if the run that blocks this chat is recorded by nobody.
-        if matches!(end, RecorderEnd::Busy | RecorderEnd::Full) {
+        if matches!(
+            end,
+            RecorderEnd::Busy | RecorderEnd::Full | RecorderEnd::ChatUnreadable(_)
+        ) {
             self.context.watch(self.recorder.recording());
         }
         // Reaches the caller only if nothing was replied before: the run ended without a start.
@@ -191,6 +199,9 @@ impl Keeper {
                 StatusCode::TOO_MANY_REQUESTS,
                 "the chat is answering, and its queue is full",
             ),
+            RecorderEnd::ChatUnreadable(_) => {
+                Refusal::internal("this server cannot read the log of the chat")
+            }
             RecorderEnd::Gone => Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 // It is unknown whether the message was entered in the queue. Sending it again could ask it twice.

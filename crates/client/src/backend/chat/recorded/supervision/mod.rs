@@ -251,7 +251,10 @@ impl Recorded {
             // Its task looks at the log again.
             _ if has_duty => {}
             // Nothing was started, or the instance that has claimed the log has an obligation of its own.
-            RecorderEnd::Busy | RecorderEnd::Full | RecorderEnd::Fenced => self.close(run),
+            RecorderEnd::Busy
+            | RecorderEnd::Full
+            | RecorderEnd::ChatUnreadable(_)
+            | RecorderEnd::Fenced => self.close(run),
             // Its end is not in the log, and it may go on without a recorder.
             _ => self.look_after(run, vec![self.instance.to_string()]),
         }
