@@ -163,7 +163,7 @@ impl Run {
         &self.resume_url
     }
 
-    /// Returns the next chunk, or `None` when the run is over. Surrogate halves that were cut apart are joined.
+    /// Returns the next chunk, or `None` when the run is over. The run is also a [`Stream`](futures_core::Stream) of chunks. Surrogate halves that were cut apart are joined.
     ///
     /// If the connection was cut, chunks may be missing in the middle. [`next_event`](Self::next_event) says where, and the
     /// [`message`](Self::message) has the missing content.
@@ -173,6 +173,7 @@ impl Run {
     /// - The run is lost. This error is the last item.
     ///
     /// A run that fails is not an error here: it delivers a chunk, [`Chunk::Error`].
+    #[doc(alias = "chunks")]
     pub async fn next_chunk(&mut self) -> Option<Result<Chunk<'static>, Error>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
@@ -229,6 +230,8 @@ impl Run {
     }
 
     /// Reads until the run has finished, and returns the text of the whole message: its text parts, joined without a separator.
+    ///
+    /// It returns a moment before the thread is free: await [`outcome`](Self::outcome) before the next message to the thread.
     ///
     /// # Errors
     /// The same as for [`message`](Self::message).

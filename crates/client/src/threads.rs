@@ -41,6 +41,8 @@ impl Threads {
     /// # }
     /// ```
     ///
+    /// Its setters are those of [`StartRun`] and of its options.
+    ///
     /// The answer begins when the sandbox is ready and the agent has been reached, which can take minutes.
     /// [`in_background`](Call::in_background) starts the run without streaming its answer.
     ///

@@ -13,7 +13,7 @@ use crate::{SandboxId, ThreadId};
 /// | to … | use … |
 /// |---|---|
 /// | begin a session | `Session::new("my-agent")`, then [`run`](Self::run); store [`RunRef::session`] |
-/// | continue it | the stored value, then [`run`](Self::run) with the whole history |
+/// | continue it | the stored value, then [`run`](Self::run) with the user's next message |
 /// | begin a new conversation with the same files | [`new_thread`](Self::new_thread), then [`run`](Self::run) |
 /// | show the history | [`hydrate`](Self::hydrate) |
 /// | follow or cancel an answer that is streaming | [`current_run`](Self::current_run) |
@@ -74,7 +74,8 @@ impl Session {
 
     /// Returns a run that begins or continues the conversation. It creates the sandbox and the thread if they are missing.
     ///
-    /// `messages` is the whole history that the UI shows, and ends with the user's new message. By default the run first checks
+    /// `messages` ends with the user's new message, the only one that the relay reads. What precedes it, such as the history that a UI
+    /// holds, may be passed along. By default the run first checks
     /// that the thread is not streaming and that the sandbox belongs to the agent: see [`StartRun::look_first`].
     pub fn run(&self, messages: impl Into<Messages>) -> StartRun {
         let mut run = StartRun::new(self.agent.clone(), messages).look_first(true);

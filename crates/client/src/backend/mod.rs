@@ -95,7 +95,7 @@
 //!
 //! | task | use |
 //! |---|---|
-//! | learn the usage and cost of a run | your own [`Budget::spent`], called by the instance that reads the end of the run; or [`ChatRun::observe`] |
+//! | learn the usage and cost of a run | [`ChatHandler::on_end`], which misses none; your own [`Budget::spent`], to refuse by it; [`ChatRun::observe`], while it goes on |
 //! | learn the spending of a user, a chat or a run | [`SpendingLimit::spent_by`], [`spent_in`](SpendingLimit::spent_in), [`spent_on`](SpendingLimit::spent_on) |
 //! | limit the spending of users and chats | [`ChatHandler::budget`] with a [`SpendingLimit`] or your own [`Budget`] |
 //! | limit the cost of one run | [`RunOptions::max_budget_usd`](crate::RunOptions::max_budget_usd) |

@@ -118,6 +118,20 @@ impl Run {
     }
 
     /// Sets the usage of the run. Without it, the relay reports only the duration.
+    ///
+    /// ```
+    /// use twentyfirst_local_relay::Agent;
+    /// use twentyfirst_protocol::ui::Usage;
+    ///
+    /// let agent = Agent::new(async |run| {
+    ///     let mut usage = Usage::default();
+    ///     usage.output_tokens = Some(3);
+    ///     usage.total_cost_usd = Some(0.01);
+    ///     run.set_usage(usage);
+    ///     run.say("Done.").await;
+    ///     Ok(())
+    /// });
+    /// ```
     pub fn set_usage(&self, usage: Usage) {
         self.inner.journal.report(|report| report.usage = usage);
     }
