@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -95,35 +95,37 @@ impl Player {
 
     /// Returns the number of exchanges that have not been played yet.
     pub fn remaining(&self) -> usize {
-        let exchanges = self
-            .exchanges
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        exchanges
+        self.lock()
             .iter()
             .filter(|exchange| exchange.play.is_some())
             .count()
     }
 
     fn find(&self, requested: &Requested) -> Result<Play, NotRecorded> {
-        let mut exchanges = self
-            .exchanges
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // The first match in recorded order: identical requests get their responses in this order.
-        for exchange in exchanges.iter_mut() {
-            if requested.is(&exchange.request)
-                && let Some(play) = exchange.play.take()
-            {
-                return Ok(play);
-            }
+        if let Some(play) = self.take(requested) {
+            return Ok(play);
         }
+        // Without the lock: the user's masking may call this player.
         let shown = requested.masked(self.hook.as_ref());
         Err(NotRecorded {
             path: excerpt(&shown.path, 0),
-            difference: requested.difference(&shown, &exchanges),
+            difference: requested.difference(&shown, &self.lock()),
             method: shown.method,
         })
+    }
+
+    /// Takes the first match in recorded order: identical requests get their responses in this order.
+    fn take(&self, requested: &Requested) -> Option<Play> {
+        self.lock()
+            .iter_mut()
+            .filter(|exchange| requested.is(&exchange.request))
+            .find_map(|exchange| exchange.play.take())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Recorded>> {
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

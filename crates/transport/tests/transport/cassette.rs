@@ -1,7 +1,8 @@
 //! Exchanges recorded and played, on a clock that advances only when every task waits.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -455,6 +456,28 @@ async fn a_request_that_was_not_recorded_fails_and_shows_the_difference() {
     player.send(post("/v1/b", long)).await.unwrap();
     let error = player.send(post("/v1/c", "{}")).await.unwrap_err();
     assert!(chain(&error).ends_with("every recorded exchange has been played already"));
+}
+
+#[test]
+fn the_masking_of_a_player_may_use_the_player() {
+    let (finished, end) = mpsc::channel();
+    // On its own thread, because a deadlock would never end.
+    thread::spawn(move || {
+        let player = Arc::new(OnceLock::<Player>::new());
+        let within = Arc::clone(&player);
+        let masked = Player::new("").unwrap().masking(move |_| {
+            assert_eq!(within.get().unwrap().remaining(), 0);
+            Masking::none()
+        });
+        player.set(masked.clone()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let error = runtime.block_on(masked.send(post("/v1", "{}")));
+        finished.send(error.unwrap_err()).unwrap();
+    });
+    let error = end.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(chain(&error).contains("is not in the recording"));
 }
 
 #[tokio::test(start_paused = true)]
