@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tower_service::Service;
 
 use super::format::{self, Ending, Exchange, ResponseHead, Written};
+use super::held::Held;
 use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
@@ -121,35 +122,6 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
                 }
             }
         })
-    }
-}
-
-/// The recorded part of a body, and its full length.
-struct Held {
-    bytes: Vec<Bytes>,
-    length: usize,
-}
-
-impl Held {
-    fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            length: 0,
-        }
-    }
-
-    fn add(&mut self, data: &Bytes) {
-        self.length = self.length.saturating_add(data.len());
-        if self.is_too_long() {
-            // Nothing of it is written, so free it now.
-            self.bytes = Vec::new();
-        } else {
-            self.bytes.push(data.clone());
-        }
-    }
-
-    fn is_too_long(&self) -> bool {
-        self.length > Body::DEFAULT_LIMIT
     }
 }
 

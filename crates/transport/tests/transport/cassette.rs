@@ -145,6 +145,48 @@ async fn a_body_that_was_too_long_to_be_recorded_fails_when_it_is_played() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_was_too_long_to_be_recorded_is_played() {
+    let file = File::default();
+    let server = from_fn(async |request: Request<Body>| {
+        request.into_body().collect_up_to(usize::MAX).await?;
+        Ok(Response::new("stored".into()))
+    });
+    let recorder = Recorder::new(server, file.clone(), nothing_secret);
+    let long = || vec![b'x'; Body::DEFAULT_LIMIT + 1];
+    let streamed = || {
+        let pieces: Vec<_> = long().chunks(1 << 20).map(<[u8]>::to_vec).collect();
+        let pieces = pieces
+            .into_iter()
+            .map(|piece| Ok::<_, io::Error>(piece.into()));
+        Body::from_stream(futures_util::stream::iter(pieces))
+    };
+    let upload = |body: Body| post("/v1/files", body);
+    for body in [streamed(), long().into()] {
+        let response = recorder.send(upload(body)).await.unwrap();
+        text(response).await.unwrap();
+    }
+
+    let player = Player::new(&file.text()).unwrap();
+    for body in [Body::from(long()), streamed()] {
+        let response = player.send(upload(body)).await.unwrap();
+        assert_eq!(text(response).await.unwrap(), "stored");
+    }
+
+    let short = File::default();
+    let server = from_fn(async |_| Ok(Response::new("stored".into())));
+    let recorder = Recorder::new(server, short.clone(), nothing_secret);
+    recorder.send(upload("short".into())).await.unwrap();
+    let player = Player::new(&short.text()).unwrap();
+    let error = player.send(upload(streamed())).await.unwrap_err();
+    assert_eq!(
+        chain(&error),
+        "POST /v1/files is not in the recording: \
+         the bodies differ: recorded 5 bytes, requested 33554433 bytes"
+    );
+    assert!(!error.maybe_sent());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recording_is_played_in_the_same_pieces_and_at_the_same_pace() {
     let file = File::default();
     let server = streaming(&[(100, Ok("one ")), (2_500, Ok("two "))]);
