@@ -544,31 +544,86 @@ async fn identical_requests_get_their_responses_in_recorded_order() {
     }
 }
 
+/// A file on a disk that is full during one write, after a part of it.
+#[derive(Clone, Default)]
+struct FullOnce {
+    file: File,
+    has_failed: bool,
+}
+
+impl Write for FullOnce {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let before = self.file.text().len();
+        if self.has_failed || before == 0 {
+            return self.file.write(bytes);
+        }
+        if before < 40 {
+            return self.file.write(&bytes[..bytes.len().min(40)]);
+        }
+        self.has_failed = true;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cassette_that_cannot_be_written_disturbs_no_exchange_and_is_reported() {
-    struct Full;
+    let server = from_fn(async |_| Ok(Response::new("served".into())));
+    let full = FullOnce::default();
+    let recorder = Recorder::new(server, full.clone(), nothing_secret);
 
-    impl Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        let response = recorder.send(post("/v1", "{}")).await.unwrap();
+        assert_eq!(text(response).await.unwrap(), "served");
+
+        let error = recorder.finish().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            error.to_string(),
+            io::Error::from(io::ErrorKind::StorageFull).to_string()
+        );
+        written.push(full.file.text());
+    }
+    // Nothing follows the line that was cut.
+    assert!(
+        written[0].ends_with(r#"{"request":{"method":"POST","path":"/v1""#),
+        "{}",
+        written[0]
+    );
+    assert_eq!(written[1], written[0]);
+    assert_eq!(written[2], written[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_last_flush_is_reported_each_time() {
+    struct Unflushed(u32);
+
+    impl Write for Unflushed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+            self.0 += 1;
+            // The codes of a platform's errors remain.
+            if self.0 == 1 {
+                Err(io::Error::from_raw_os_error(5))
+            } else {
+                Ok(())
+            }
         }
     }
 
     let server = from_fn(async |_| Ok(Response::new("served".into())));
-    let recorder = Recorder::new(server, Full, nothing_secret);
-
+    let recorder = Recorder::new(server, Unflushed(0), nothing_secret);
     for _ in 0..2 {
-        let response = recorder.send(post("/v1", "{}")).await.unwrap();
-        assert_eq!(text(response).await.unwrap(), "served");
+        let error = recorder.finish().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(5));
     }
-
-    let error = recorder.finish().unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    recorder.finish().unwrap();
 }
 
 #[test]
