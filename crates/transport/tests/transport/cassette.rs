@@ -1,10 +1,12 @@
 //! Exchanges recorded and played, on a clock that advances only when every task waits.
 
 use std::io::{self, Write};
+use std::iter;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use proptest::prelude::*;
@@ -154,10 +156,9 @@ async fn a_request_that_was_too_long_to_be_recorded_is_played() {
     let recorder = Recorder::new(server, file.clone(), nothing_secret);
     let long = || vec![b'x'; Body::DEFAULT_LIMIT + 1];
     let streamed = || {
-        let pieces: Vec<_> = long().chunks(1 << 20).map(<[u8]>::to_vec).collect();
-        let pieces = pieces
-            .into_iter()
-            .map(|piece| Ok::<_, io::Error>(piece.into()));
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        let pieces = iter::repeat_n(piece, 32).chain([Bytes::from("x")]);
+        let pieces = pieces.map(Ok::<_, io::Error>);
         Body::from_stream(futures_util::stream::iter(pieces))
     };
     let upload = |body: Body| post("/v1/files", body);
