@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use twentyfirst_protocol::ErrorCode;
 use twentyfirst_protocol::files::{FileText, WriteFiles, WrittenFile};
@@ -40,7 +40,8 @@ pub(crate) async fn read_bytes(call: Call) -> Result<RelayResponse, Refusal> {
     if length == 0 {
         return Ok(empty_file_error("blob.arrayBuffer is not a function"));
     }
-    let mut response = content_of(file);
+    // The file may grow meanwhile, but the response must not exceed its announced length.
+    let mut response = content_of(file.take(length));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, length.into());
     // The provider derives the type from the file name.
@@ -64,7 +65,7 @@ pub(crate) async fn read_stream(call: Call) -> Result<RelayResponse, Refusal> {
 }
 
 /// Streams a file of any length, with only a few pieces in memory.
-fn content_of(mut file: File) -> RelayResponse {
+fn content_of(mut file: impl AsyncRead + Send + Unpin + 'static) -> RelayResponse {
     let (pieces, body) = mpsc::channel(BUFFERED_PIECES);
     tokio::spawn(async move {
         let mut piece = vec![0; PIECE_SIZE];

@@ -159,6 +159,44 @@ fn an_append_wakes_the_readers_of_its_log_once_and_no_others() {
     assert!(matches!(read, Poll::Ready(Ok(page)) if page.entries.len() == 1));
 }
 
+/// A waker that uses the store when it is dropped, as one does that owns a task with a read.
+struct Uses(MemoryLog);
+
+impl Wake for Uses {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Uses {
+    fn drop(&mut self) {
+        let _taken = self.0.taken();
+    }
+}
+
+#[test]
+fn a_waker_may_use_the_store_when_it_is_dropped() {
+    let (finished, end) = mpsc::channel();
+    // On its own thread, because a deadlock would never end.
+    thread::spawn(move || {
+        let log = MemoryLog::new(|_| std::future::pending());
+        append(&log, "r", 0, 1, KEEP.or_create()).unwrap();
+        let id = LogId::run("r");
+        let mut read = Box::pin(log.read(&id, Position::new(1, 0), 1, PATIENCE));
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(Uses(log.clone())));
+            let mut context = Context::from_waker(&waker);
+            assert!(read.as_mut().poll(&mut context).is_pending());
+            assert!(read.as_mut().poll(&mut context).is_pending());
+            // The store has the only waker now. The next poll replaces it, or the end of the read drops it.
+        }
+        finished.send("replaced").unwrap();
+        drop(read);
+        finished.send("dropped").unwrap();
+    });
+    for step in ["replaced", "dropped"] {
+        assert_eq!(end.recv_timeout(PATIENCE), Ok(step));
+    }
+}
+
 #[test]
 fn dropping_a_log_wakes_its_readers() {
     let (log, pass) = with_clock();

@@ -1,11 +1,12 @@
 //! The header `content-length` of requests, also of those with an empty body: the relay refuses an upload without it.
 
 use std::convert::Infallible;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
@@ -25,19 +26,10 @@ fn server() -> (String, mpsc::Receiver<String>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.unwrap());
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") {
-                stream.read_line(&mut head).unwrap();
-            }
-            let head = head.to_ascii_lowercase();
-            let length = stated_length(&head).map_or(0, |length| length.parse().unwrap());
-            stream.read_exact(&mut vec![0; length]).unwrap();
-            if head.contains("transfer-encoding: chunked") {
-                let mut line = String::new();
-                while !line.ends_with("0\r\n\r\n") {
-                    stream.read_line(&mut line).unwrap();
-                }
-            }
+            // The client's own error tells why it closed in the middle of a request.
+            let Ok(head) = read_request(&mut stream) else {
+                continue;
+            };
             heads.send(head).unwrap();
             let body = r#"{"id":"th_1","status":"idle","path":"a"}"#;
             let length = body.len();
@@ -49,6 +41,28 @@ fn server() -> (String, mpsc::Receiver<String>) {
         }
     });
     (url, seen)
+}
+
+/// Reads a request, and returns its head in lower case.
+fn read_request(stream: &mut impl BufRead) -> io::Result<String> {
+    let head = read_until(stream, "\r\n\r\n")?.to_ascii_lowercase();
+    let length = stated_length(&head).map_or(0, |length| length.parse().unwrap());
+    stream.read_exact(&mut vec![0; length])?;
+    if head.contains("transfer-encoding: chunked") {
+        read_until(stream, "0\r\n\r\n")?;
+    }
+    Ok(head)
+}
+
+/// Reads lines up to this end.
+fn read_until(stream: &mut impl BufRead, end: &str) -> io::Result<String> {
+    let mut lines = String::new();
+    while !lines.ends_with(end) {
+        if stream.read_line(&mut lines)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(lines)
 }
 
 fn stated_length(head: &str) -> Option<&str> {
@@ -77,6 +91,25 @@ impl http_body::Body for Streamed {
 
 fn streamed(content: &'static str) -> Body {
     Body::wrap(Streamed(Some(content)))
+}
+
+#[test]
+fn the_server_survives_clients_that_close_in_the_middle_of_a_request() {
+    let (url, heads) = server();
+    let connect = || TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    for cut in [
+        "",
+        "POST / HTTP/1.1\r\n",
+        "POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\ntwo",
+        "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfour\r\n",
+    ] {
+        connect().write_all(cut.as_bytes()).unwrap();
+    }
+    let whole = "GET / HTTP/1.1\r\n\r\n";
+    let mut client = connect();
+    client.write_all(whole.as_bytes()).unwrap();
+    let head = heads.recv_timeout(Duration::from_secs(10));
+    assert_eq!(head.unwrap(), whole.to_ascii_lowercase());
 }
 
 #[tokio::test]

@@ -19,8 +19,9 @@ use tokio::time::{Instant, sleep_until};
 use twentyfirst_protocol::threads::Usage;
 use twentyfirst_protocol::ui::chunk::{Finish, ReasoningEnd, Start, TextEnd};
 use twentyfirst_protocol::ui::{Assembler, Chunk, RawJson, Text, UiMessage};
+use uuid::Uuid;
 
-use super::feed::{EncodedChunk, Event, Feed, RunMetadata};
+use super::feed::{EncodedChunk, Event, Feed, RunMetadata, Subscription};
 use super::reader::event;
 use super::rival::Rival;
 use crate::faults::{After, Due, Progress};
@@ -239,9 +240,26 @@ impl Journal {
         written.is_dead
     }
 
-    /// Registers a joined reader that may store the answer. The first one stays.
-    pub(crate) fn compete(&self, rival: Rival) {
-        lock(&self.rival).get_or_insert(rival);
+    /// Subscribes a reader, and returns the earlier events if it `replays` them. The first reader that may store the answer is the rival.
+    ///
+    /// Both under the lock of the rival, as in [`abandon`](Self::abandon): a restart between them would break off the rival's stream.
+    pub(crate) fn join(
+        &self,
+        message_id: Uuid,
+        replays: bool,
+        due: Vec<Due<()>>,
+    ) -> (Subscription, Vec<Event>) {
+        let mut rival = lock(&self.rival);
+        let (subscription, past) = if replays {
+            self.feed.join_again()
+        } else {
+            (self.feed.join(), Vec::new())
+        };
+        // After a restart, the reader that started the run is gone: the first one to join stores it.
+        if !due.is_empty() || self.is_abandoned() {
+            rival.get_or_insert_with(|| Rival::new(message_id, subscription.missed, due));
+        }
+        (subscription, past)
     }
 
     /// Returns the answer as the joined reader saw it, if that reader stores the run.

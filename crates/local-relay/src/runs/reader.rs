@@ -22,7 +22,6 @@ use uuid::Uuid;
 use super::feed::{Event, RunMetadata, Subscription};
 use super::journal::Journal;
 use super::recut::cut_elsewhere;
-use super::rival::Rival;
 use super::view::View;
 use crate::relay::Relay;
 use crate::responses::{RelayResponse, stream};
@@ -46,12 +45,8 @@ pub(crate) fn original(subscription: Subscription, message_id: String) -> RelayR
 /// A reader that joins in the middle gets only `start` until the run has been silent for the relay's hold-back time.
 pub(crate) fn joined(relay: &Relay, journal: &Journal) -> RelayResponse {
     let message_id = Uuid::new_v4();
-    let (subscription, past) = if relay.faults.strikes_with_replay() {
-        let (subscription, past) = journal.feed.join_again();
-        (subscription, cut_elsewhere(past))
-    } else {
-        (journal.feed.join(), Vec::new())
-    };
+    let replays = relay.faults.strikes_with_replay();
+    let (subscription, past) = journal.join(message_id, replays, relay.faults.of_race());
     // A reader that has missed nothing is live at once, and so is one that gets a replay.
     let is_fresh = subscription.missed == 0;
     let hold_back = if is_fresh {
@@ -59,14 +54,9 @@ pub(crate) fn joined(relay: &Relay, journal: &Journal) -> RelayResponse {
     } else {
         relay.hold_back
     };
-    let due = relay.faults.of_race();
-    if !due.is_empty() || journal.is_abandoned() {
-        // After a restart, the reader that started the run is gone: the first one to join stores it.
-        journal.compete(Rival::new(message_id, subscription.missed, due));
-    }
     let reader = Reader {
         subscription,
-        past,
+        past: cut_elsewhere(past),
         view: Some(View::new(message_id)),
         hold_back,
     };

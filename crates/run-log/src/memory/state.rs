@@ -150,13 +150,14 @@ impl State {
 
     /// Returns ready if the log has an entry above `after` or is gone. Otherwise registers `waker` for that moment.
     ///
-    /// A ticket identifies the reader, so that a read which is polled again replaces its waker and does not add another.
+    /// A ticket identifies the reader, so that a read which is polled again replaces its waker and does not add another. The replaced
+    /// one is left in `waker`, to be dropped once the lock is free.
     pub(super) fn poll_changed(
         &mut self,
         id: &LogId,
         after: Position,
         ticket: &mut Option<u64>,
-        waker: &Waker,
+        waker: &mut Option<Waker>,
     ) -> Poll<()> {
         let Some(log) = self.logs.get_mut(id) else {
             return Poll::Ready(());
@@ -168,26 +169,26 @@ impl State {
             self.next_ticket += 1;
             self.next_ticket
         });
-        match log.waiter(ticket) {
-            Ok(index) => log.waiting[index].1.clone_from(waker),
-            Err(index) => {
-                // A `Vec` would begin with room for four, and most logs have one reader.
-                if log.waiting.is_empty() {
-                    log.waiting.reserve_exact(1);
+        if let Some(new) = waker.take() {
+            match log.waiter(ticket) {
+                Ok(index) => *waker = Some(std::mem::replace(&mut log.waiting[index].1, new)),
+                Err(index) => {
+                    // A `Vec` would begin with room for four, and most logs have one reader.
+                    if log.waiting.is_empty() {
+                        log.waiting.reserve_exact(1);
+                    }
+                    log.waiting.insert(index, (ticket, new));
                 }
-                log.waiting.insert(index, (ticket, waker.clone()));
             }
         }
         Poll::Pending
     }
 
-    /// Removes the waker of a reader that no longer waits.
-    pub(super) fn forget(&mut self, id: &LogId, ticket: u64) {
-        if let Some(log) = self.logs.get_mut(id)
-            && let Ok(index) = log.waiter(ticket)
-        {
-            log.waiting.remove(index);
-        }
+    /// Removes the waker of a reader that no longer waits, and returns it to be dropped once the lock is free.
+    pub(super) fn forget(&mut self, id: &LogId, ticket: u64) -> Option<Waker> {
+        let log = self.logs.get_mut(id)?;
+        let index = log.waiter(ticket).ok()?;
+        Some(log.waiting.remove(index).1)
     }
 
     /// Returns a log. If it has expired, drops it and returns `None`.

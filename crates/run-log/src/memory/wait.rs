@@ -43,9 +43,14 @@ impl<'a> Waiting<'a> {
     }
 
     /// Checks and registers under one lock: an append between the two would wake nobody.
+    ///
+    /// Wakers are cloned and dropped without the lock: they may run any code, such as a read of the same store.
     fn poll_changed(&mut self, context: &Context<'_>) -> Poll<()> {
+        let mut waker = Some(context.waker().clone());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.poll_changed(self.log, self.after, &mut self.ticket, context.waker())
+        let changed = state.poll_changed(self.log, self.after, &mut self.ticket, &mut waker);
+        drop(state);
+        changed
     }
 }
 
@@ -53,7 +58,9 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.forget(self.log, ticket);
+            let waker = state.forget(self.log, ticket);
+            drop(state);
+            drop(waker);
         }
     }
 }

@@ -35,6 +35,7 @@
 //! A request matches a recorded one if it differs only where the recording has `***`, because secrets may change from run to run.
 
 mod format;
+mod held;
 mod masking;
 mod player;
 mod recorder;

@@ -3,17 +3,19 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, request};
 use http_body::Frame;
+use http_body_util::BodyExt as _;
 use memchr::memmem;
 use tower_service::Service;
 
 use super::format::{self, Ending, Exchange, InvalidCassette, ResponseHead, Written};
+use super::held::Held;
 use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
@@ -23,7 +25,8 @@ use crate::transport::ResponseFuture;
 /// A transport that responds from a cassette. Feature `cassette`.
 ///
 /// It responds with the first recorded exchange that has not been played yet and has the same method, the same
-/// path with query, and the same body; a recorded `***` matches anything. Headers are not compared. Streams arrive in the
+/// path with query, and the same body; a recorded `***` matches anything, and so does a body that was too long to record.
+/// Headers are not compared. Streams arrive in the
 /// recorded pieces, without waiting unless a [pace](Self::pace) is set, and end as recorded: an exchange that failed fails
 /// again. Clones share the cassette and its position.
 ///
@@ -95,35 +98,37 @@ impl Player {
 
     /// Returns the number of exchanges that have not been played yet.
     pub fn remaining(&self) -> usize {
-        let exchanges = self
-            .exchanges
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        exchanges
+        self.lock()
             .iter()
             .filter(|exchange| exchange.play.is_some())
             .count()
     }
 
     fn find(&self, requested: &Requested) -> Result<Play, NotRecorded> {
-        let mut exchanges = self
-            .exchanges
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // The first match in recorded order: identical requests get their responses in this order.
-        for exchange in exchanges.iter_mut() {
-            if requested.is(&exchange.request)
-                && let Some(play) = exchange.play.take()
-            {
-                return Ok(play);
-            }
+        if let Some(play) = self.take(requested) {
+            return Ok(play);
         }
+        // Without the lock: the user's masking may call this player.
         let shown = requested.masked(self.hook.as_ref());
         Err(NotRecorded {
             path: excerpt(&shown.path, 0),
-            difference: requested.difference(&shown, &exchanges),
+            difference: requested.difference(&shown, &self.lock()),
             method: shown.method,
         })
+    }
+
+    /// Takes the first match in recorded order: identical requests get their responses in this order.
+    fn take(&self, requested: &Requested) -> Option<Play> {
+        self.lock()
+            .iter_mut()
+            .filter(|exchange| requested.is(&exchange.request))
+            .find_map(|exchange| exchange.play.take())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Recorded>> {
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,11 +145,10 @@ impl Service<Request<Body>> for Player {
         let player = self.clone();
         ResponseFuture::new(async move {
             let (head, body) = request.into_parts();
-            let body = body.collect_up_to(Body::DEFAULT_LIMIT).await?;
             let requested = Requested {
                 path: format::path(&head.uri),
                 head,
-                body,
+                body: read(body).await?,
             };
             let play = player.find(&requested).map_err(Error::not_recorded)?;
             play.respond(player.pace).await
@@ -251,7 +255,22 @@ impl http_body::Body for PlayedBody {
 struct Requested {
     head: request::Parts,
     path: String,
-    body: Bytes,
+    body: Written,
+}
+
+/// Reads a request's body as it would be recorded: of a long one, only the length.
+async fn read(mut body: Body) -> Result<Written, Error> {
+    let mut held = Held::new();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            held.add(data);
+        }
+    }
+    Ok(if held.is_too_long() {
+        Written::Length(held.length as u64)
+    } else {
+        Written::Bytes(held.bytes.concat().into())
+    })
 }
 
 /// The masked request, for errors.
@@ -265,24 +284,29 @@ impl Requested {
     fn is(&self, recorded: &format::Request) -> bool {
         self.head.method == recorded.method
             && is_like(recorded.path.as_bytes(), self.path.as_bytes())
-            && match &recorded.body {
-                Written::Bytes(bytes) => is_like(bytes, &self.body),
-                // The content was too long to record, so nothing can be compared.
-                Written::Length(_) => true,
+            && match (&recorded.body, &self.body) {
+                (Written::Bytes(recorded), Written::Bytes(body)) => is_like(recorded, body),
+                (Written::Bytes(_), Written::Length(_)) => false,
+                // The content was too long to record, so nothing can be compared. Not even the length: it counts only what was sent.
+                (Written::Length(_), _) => true,
             }
     }
 
     fn masked(&self, hook: Option<&Hook>) -> Shown {
+        let body = match &self.body {
+            Written::Bytes(bytes) => bytes.clone(),
+            Written::Length(_) => Bytes::new(),
+        };
         let content = Content {
             request: &self.head,
-            request_body: &self.body,
+            request_body: &body,
             response: None,
         };
         let masking = hook.map_or_else(Masking::none, |hook| hook(&content));
         Shown {
             method: self.head.method.clone(),
             path: masking.mask_text(&self.path),
-            body: masking.mask(std::slice::from_ref(&self.body)).concat(),
+            body: masking.mask(std::slice::from_ref(&body)).concat(),
         }
     }
 
@@ -310,6 +334,12 @@ impl Requested {
             })
             .max_by_key(|&(same, _)| same);
         if let Some((same, recorded)) = body {
+            if let Written::Length(requested) = self.body {
+                return Difference::Length {
+                    recorded: recorded.len(),
+                    requested,
+                };
+            }
             return Difference::Body {
                 same,
                 recorded: excerpt(&String::from_utf8_lossy(recorded), same),
@@ -399,6 +429,11 @@ enum Difference {
         recorded: String,
         requested: String,
     },
+    /// The requested body is too long to be compared.
+    Length {
+        recorded: usize,
+        requested: u64,
+    },
     Method(Method),
     Path {
         method: Method,
@@ -429,6 +464,13 @@ impl fmt::Display for Difference {
             } => write!(
                 f,
                 "the bodies differ from byte {same} on: recorded `{recorded}`, requested `{requested}`"
+            ),
+            Self::Length {
+                recorded,
+                requested,
+            } => write!(
+                f,
+                "the bodies differ: recorded {recorded} bytes, requested {requested} bytes"
             ),
             Self::Method(method) => write!(f, "the recording has {method}"),
             Self::Path { method, path } => write!(f, "the recording has {method} {path}"),

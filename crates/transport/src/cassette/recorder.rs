@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tower_service::Service;
 
 use super::format::{self, Ending, Exchange, ResponseHead, Written};
+use super::held::Held;
 use super::masking::{Content, Hook, Masking};
 use crate::body::Body;
 use crate::error::Error;
@@ -34,7 +35,8 @@ pub struct Recorder<T> {
 struct Cassette {
     writer: Box<dyn Write + Send>,
     begun: bool,
-    error: Option<io::Error>,
+    /// The first error. Nothing is written after it: the failed write may have ended within a line, so no later line could be read.
+    error: Option<Arc<io::Error>>,
 }
 
 impl<T> Recorder<T> {
@@ -61,13 +63,14 @@ impl<T> Recorder<T> {
     /// Reports a failure to write. Running exchanges are not written yet.
     ///
     /// # Errors
-    /// The first error of the writer, reported once. Nothing was written after it.
+    /// The first error of the writer, each time. After it, nothing more is recorded: the cassette may end within a line. Record it again.
     pub fn finish(&self) -> io::Result<()> {
         let mut cassette = lock(&self.cassette);
-        match cassette.error.take() {
-            Some(error) => Err(error),
-            None => cassette.writer.flush(),
-        }
+        cassette.attempt(|cassette| cassette.writer.flush());
+        cassette
+            .error
+            .as_ref()
+            .map_or(Ok(()), |error| Err(again(error)))
     }
 }
 
@@ -121,35 +124,6 @@ impl<T: Transport + Clone> Service<Request<Body>> for Recorder<T> {
                 }
             }
         })
-    }
-}
-
-/// The recorded part of a body, and its full length.
-struct Held {
-    bytes: Vec<Bytes>,
-    length: usize,
-}
-
-impl Held {
-    fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            length: 0,
-        }
-    }
-
-    fn add(&mut self, data: &Bytes) {
-        self.length = self.length.saturating_add(data.len());
-        if self.is_too_long() {
-            // Nothing of it is written, so free it now.
-            self.bytes = Vec::new();
-        } else {
-            self.bytes.push(data.clone());
-        }
-    }
-
-    fn is_too_long(&self) -> bool {
-        self.length > Body::DEFAULT_LIMIT
     }
 }
 
@@ -258,19 +232,31 @@ impl Drop for Session {
 
 impl Cassette {
     fn write(&mut self, lines: io::Result<String>) {
-        // The failed write may have ended within a line, so no later line could be read.
-        if self.error.is_some() {
-            return;
-        }
         // One exchange at a time, under the lock, so that the lines of concurrent exchanges do not mix.
-        let written = lines.and_then(|lines| {
-            if !mem::replace(&mut self.begun, true) {
-                self.writer.write_all(format::beginning()?.as_bytes())?;
+        self.attempt(|cassette| {
+            let lines = lines?;
+            if !mem::replace(&mut cassette.begun, true) {
+                let beginning = format::beginning()?;
+                cassette.writer.write_all(beginning.as_bytes())?;
             }
-            self.writer.write_all(lines.as_bytes())?;
-            self.writer.flush()
+            cassette.writer.write_all(lines.as_bytes())?;
+            cassette.writer.flush()
         });
-        self.error = written.err();
+    }
+
+    /// Uses the writer unless it has failed before.
+    fn attempt(&mut self, action: impl FnOnce(&mut Self) -> io::Result<()>) {
+        if self.error.is_none() {
+            self.error = action(self).err().map(Arc::new);
+        }
+    }
+}
+
+/// Copies an error, which can be reported more than once.
+fn again(error: &Arc<io::Error>) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), Arc::clone(error)),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Exchanges recorded and played, on a clock that advances only when every task waits.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::iter;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use proptest::prelude::*;
@@ -141,6 +144,47 @@ async fn a_body_that_was_too_long_to_be_recorded_fails_when_it_is_played() {
         chain(&error),
         "the body broke off\nas recorded: the body was too long to be recorded"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_too_long_to_be_recorded_is_played() {
+    let file = File::default();
+    let server = from_fn(async |request: Request<Body>| {
+        request.into_body().collect_up_to(usize::MAX).await?;
+        Ok(Response::new("stored".into()))
+    });
+    let recorder = Recorder::new(server, file.clone(), nothing_secret);
+    let long = || vec![b'x'; Body::DEFAULT_LIMIT + 1];
+    let streamed = || {
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        let pieces = iter::repeat_n(piece, 32).chain([Bytes::from("x")]);
+        let pieces = pieces.map(Ok::<_, io::Error>);
+        Body::from_stream(futures_util::stream::iter(pieces))
+    };
+    let upload = |body: Body| post("/v1/files", body);
+    for body in [streamed(), long().into()] {
+        let response = recorder.send(upload(body)).await.unwrap();
+        text(response).await.unwrap();
+    }
+
+    let player = Player::new(&file.text()).unwrap();
+    for body in [Body::from(long()), streamed()] {
+        let response = player.send(upload(body)).await.unwrap();
+        assert_eq!(text(response).await.unwrap(), "stored");
+    }
+
+    let short = File::default();
+    let server = from_fn(async |_| Ok(Response::new("stored".into())));
+    let recorder = Recorder::new(server, short.clone(), nothing_secret);
+    recorder.send(upload("short".into())).await.unwrap();
+    let player = Player::new(&short.text()).unwrap();
+    let error = player.send(upload(streamed())).await.unwrap_err();
+    assert_eq!(
+        chain(&error),
+        "POST /v1/files is not in the recording: \
+         the bodies differ: recorded 5 bytes, requested 33554433 bytes"
+    );
+    assert!(!error.maybe_sent());
 }
 
 #[tokio::test(start_paused = true)]
@@ -457,6 +501,28 @@ async fn a_request_that_was_not_recorded_fails_and_shows_the_difference() {
     assert!(chain(&error).ends_with("every recorded exchange has been played already"));
 }
 
+#[test]
+fn the_masking_of_a_player_may_use_the_player() {
+    let (finished, end) = mpsc::channel();
+    // On its own thread, because a deadlock would never end.
+    thread::spawn(move || {
+        let player = Arc::new(OnceLock::<Player>::new());
+        let within = Arc::clone(&player);
+        let masked = Player::new("").unwrap().masking(move |_| {
+            assert_eq!(within.get().unwrap().remaining(), 0);
+            Masking::none()
+        });
+        player.set(masked.clone()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let error = runtime.block_on(masked.send(post("/v1", "{}")));
+        finished.send(error.unwrap_err()).unwrap();
+    });
+    let error = end.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(chain(&error).contains("is not in the recording"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn identical_requests_get_their_responses_in_recorded_order() {
     let file = File::default();
@@ -479,31 +545,86 @@ async fn identical_requests_get_their_responses_in_recorded_order() {
     }
 }
 
+/// A file on a disk that is full during one write, after a part of it.
+#[derive(Clone, Default)]
+struct FullOnce {
+    file: File,
+    has_failed: bool,
+}
+
+impl Write for FullOnce {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let before = self.file.text().len();
+        if self.has_failed || before == 0 {
+            return self.file.write(bytes);
+        }
+        if before < 40 {
+            return self.file.write(&bytes[..bytes.len().min(40)]);
+        }
+        self.has_failed = true;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cassette_that_cannot_be_written_disturbs_no_exchange_and_is_reported() {
-    struct Full;
+    let server = from_fn(async |_| Ok(Response::new("served".into())));
+    let full = FullOnce::default();
+    let recorder = Recorder::new(server, full.clone(), nothing_secret);
 
-    impl Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        let response = recorder.send(post("/v1", "{}")).await.unwrap();
+        assert_eq!(text(response).await.unwrap(), "served");
+
+        let error = recorder.finish().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            error.to_string(),
+            io::Error::from(io::ErrorKind::StorageFull).to_string()
+        );
+        written.push(full.file.text());
+    }
+    // Nothing follows the line that was cut.
+    assert!(
+        written[0].ends_with(r#"{"request":{"method":"POST","path":"/v1""#),
+        "{}",
+        written[0]
+    );
+    assert_eq!(written[1], written[0]);
+    assert_eq!(written[2], written[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_last_flush_is_reported_each_time() {
+    struct Unflushed(u32);
+
+    impl Write for Unflushed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+            self.0 += 1;
+            // The codes of a platform's errors remain.
+            if self.0 == 1 {
+                Err(io::Error::from_raw_os_error(5))
+            } else {
+                Ok(())
+            }
         }
     }
 
     let server = from_fn(async |_| Ok(Response::new("served".into())));
-    let recorder = Recorder::new(server, Full, nothing_secret);
-
+    let recorder = Recorder::new(server, Unflushed(0), nothing_secret);
     for _ in 0..2 {
-        let response = recorder.send(post("/v1", "{}")).await.unwrap();
-        assert_eq!(text(response).await.unwrap(), "served");
+        let error = recorder.finish().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(5));
     }
-
-    let error = recorder.finish().unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    recorder.finish().unwrap();
 }
 
 #[test]
