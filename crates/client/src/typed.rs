@@ -61,11 +61,13 @@ impl Call<StartRun, Run> {
         self.json_of(schema.to_value())
     }
 
-    /// Reads the answer as a `T`, and asks the agent to follow this JSON Schema. Use it instead of [`json`](Self::json) for
+    /// Reads the answer as a `T`, and asks the agent to follow this JSON Schema. Use it instead of `json` (feature `schemars`) for
     /// schemas that are written by hand or known only at run time.
     ///
     /// # Errors
-    /// The same as for [`json`](Self::json).
+    /// [`Error::is_no_value`] if neither answer contains a value, and the errors of [`run`](crate::Threads::run) and
+    /// [`Run::message`]. In any case [`Error::answers`] has the agent's texts and their cost, and [`Error::created`] names the
+    /// sandbox.
     pub fn json_of<T>(self, schema: Value) -> Call<StartRun, Typed<T>>
     where
         T: DeserializeOwned + Send + 'static,
