@@ -49,7 +49,7 @@ enum Phase {
 /// A step that a [`LateTurn`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum LateTurnStep {
     /// Read the last entry of this log from the store: [`LateTurn::handle_last`].
     Last(LogId),

@@ -34,7 +34,7 @@ enum Phase {
 /// A step that [`OpenTurns`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum OpenTurnsStep {
     /// Read the last entry of this log: [`OpenTurns::handle_last`].
     Last(LogId),

@@ -3,7 +3,7 @@
 /// The relay would accept such a message and corrupt the history of the thread, so the policy is applied before it is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since users write them by hand.
+// Deliberately exhaustive: users write the fields of its variants by hand.
 pub enum TurnOrder {
     /// The message is refused. The default.
     #[default]

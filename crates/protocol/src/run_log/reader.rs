@@ -42,7 +42,7 @@ pub struct Reader {
 /// A step that a [`Reader`] requests from its driver.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum ReaderStep {
     /// Read the entries above this position, waiting for up to `wait`: [`Reader::handle_page`] or [`Reader::handle_missing`].
     Read {

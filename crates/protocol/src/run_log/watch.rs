@@ -28,7 +28,7 @@ enum Phase {
 /// A step that a [`Watch`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum WatchStep {
     /// Read the last entry of the log: [`Watch::handle_last`].
     Last,

@@ -11,7 +11,7 @@ use crate::ui::{Chunk, RawJson};
 /// A step that a [`Recorder`] requests from its driver. Each is requested once.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum RecorderStep {
     /// Read the last entry of this log: [`Recorder::handle_last`].
     Last(LogId),

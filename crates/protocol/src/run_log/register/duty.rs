@@ -55,7 +55,7 @@ enum Last {
 /// A step that a [`Duty`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum DutyStep {
     /// Read the last entry of this log: [`Duty::handle_last`].
     Last(LogId),

@@ -43,7 +43,7 @@ enum Look {
 /// A step that a [`Supervisor`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum SupervisorStep {
     /// Read the entries of this log above this position, without waiting: [`Supervisor::handle_page`].
     Read(LogId, Position),

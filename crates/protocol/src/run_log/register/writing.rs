@@ -65,7 +65,7 @@ enum Phase {
 /// A step that a [`Register`] requests from its driver.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum RegisterStep {
     /// Read the last entry of this log: [`Register::handle_last`].
     Last(LogId),

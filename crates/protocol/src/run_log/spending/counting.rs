@@ -117,7 +117,7 @@ enum Top {
 /// A step that a [`Counting`] requests from its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-// The fields of its variants are deliberately exhaustive, since a driver must heed all of them.
+// Deliberately exhaustive: a driver must heed all fields of its variants.
 pub enum CountingStep {
     /// Read the last entry of this log: [`Counting::handle_last`].
     Last(LogId),
