@@ -120,10 +120,10 @@ impl Run {
     /// Sets the usage of the run. Without it, the relay reports only the duration.
     ///
     /// ```
-    /// use twentyfirst_local_relay::Agent;
-    /// use twentyfirst_protocol::ui::Usage;
+    /// use twentyfirst_local_relay::{Agent, Run};
+    /// use twentyfirst_protocol::threads::Usage;
     ///
-    /// let agent = Agent::new(async |run| {
+    /// let agent = Agent::new(async |run: Run| {
     ///     let mut usage = Usage::default();
     ///     usage.output_tokens = Some(3);
     ///     usage.total_cost_usd = Some(0.01);
