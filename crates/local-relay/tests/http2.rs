@@ -12,15 +12,19 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use twentyfirst_local_relay::LocalRelay;
 
+async fn connect(relay: &LocalRelay) -> http2::SendRequest<Full<Bytes>> {
+    let socket = TcpStream::connect(relay.address()).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
 #[tokio::test]
 async fn an_http2_connection_has_many_concurrent_requests() {
     let relay = LocalRelay::builder().http2().start().unwrap();
-    let socket = TcpStream::connect(relay.address()).await.unwrap();
-    let (sender, connection) =
-        http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(socket))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let sender = connect(&relay).await;
     let ask = async |number: usize| {
         let body = json!({ "agent": "echo", "name": format!("box {number}") }).to_string();
         let request = Request::post(format!("{}/v1/sandboxes", relay.url()))
@@ -49,12 +53,7 @@ async fn a_blob_that_grows_while_it_is_read_is_as_long_as_announced() {
     let relay = with_commands(LocalRelay::builder().http2())
         .start()
         .unwrap();
-    let socket = TcpStream::connect(relay.address()).await.unwrap();
-    let (sender, connection) =
-        http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(socket))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let sender = connect(&relay).await;
     let send = async |method: &str, target: &str, kind: &str, body: String| {
         let request = Request::builder()
             .method(method)

@@ -544,8 +544,8 @@ impl Schedule {
         let mut calls = HashMap::<String, (u32, u32)>::new();
         let (mut starts, mut finishes) = (0, 0);
         let mut pieces = vec![[String::new(), String::new()]];
-        for moment in &told.0 {
-            let chunk = match moment {
+        for event in &told.0 {
+            let chunk = match event {
                 RunEvent::Gap => {
                     pieces.push([String::new(), String::new()]);
                     continue;

@@ -235,8 +235,8 @@ pub(crate) struct Told(pub(crate) Vec<RunEvent>);
 /// Reads a run to its end.
 pub(crate) async fn read(run: &mut Run) -> Told {
     let mut told = Told::default();
-    while let Some(moment) = run.next_event().await {
-        told.0.push(moment);
+    while let Some(event) = run.next_event().await {
+        told.0.push(event);
     }
     told
 }
@@ -259,8 +259,8 @@ impl Told {
     /// The texts before, between and after the gaps.
     pub(crate) fn pieces(&self) -> Vec<String> {
         let mut pieces = vec![String::new()];
-        for moment in &self.0 {
-            match moment {
+        for event in &self.0 {
+            match event {
                 RunEvent::Chunk(Chunk::TextDelta(delta)) => {
                     let piece = pieces.last_mut().unwrap();
                     piece.push_str(&delta.delta.to_string_lossy());
@@ -274,7 +274,7 @@ impl Told {
 
     /// The ids of its text parts. A part that is continued after a cut has only one.
     pub(crate) fn text_ids(&self) -> Vec<String> {
-        let deltas = self.0.iter().filter_map(|moment| match moment {
+        let deltas = self.0.iter().filter_map(|event| match event {
             RunEvent::Chunk(Chunk::TextDelta(delta)) => {
                 Some(delta.id.to_string_lossy().into_owned())
             }
@@ -286,23 +286,22 @@ impl Told {
     }
 
     /// Returns the kinds of events in order. Repetitions in a row are listed once.
-    pub(crate) fn moments(&self) -> Vec<String> {
-        let mut moments: Vec<String> = self.0.iter().map(moment).collect();
-        moments.dedup();
-        moments
+    pub(crate) fn events(&self) -> Vec<String> {
+        let mut events: Vec<String> = self.0.iter().map(event).collect();
+        events.dedup();
+        events
     }
 
     /// The kinds of events without those that depend on the speed of the machine.
     pub(crate) fn outline(&self) -> String {
-        let mut moments = self.moments();
-        moments.retain(|moment| !moment.starts_with("asked"));
-        moments.dedup();
-        moments.join(", ")
+        let mut events = self.events();
+        events.retain(|event| !event.starts_with("asked"));
+        events.dedup();
+        events.join(", ")
     }
 
     pub(crate) fn asked(&self, status: ThreadStatus) -> usize {
-        let asked =
-            |moment: &&RunEvent| matches!(moment, RunEvent::Asked(asked) if *asked == status);
+        let asked = |event: &&RunEvent| matches!(event, RunEvent::Asked(asked) if *asked == status);
         self.0.iter().filter(asked).count()
     }
 
@@ -320,13 +319,13 @@ impl Told {
             assert!(is_there, "{piece:?} is not where it should be: {self:#?}");
             rest = &rest[at.unwrap() + piece.len()..];
         }
-        let starts = self.0.iter().filter(|one| moment(one) == "start").count();
+        let starts = self.0.iter().filter(|one| event(one) == "start").count();
         assert!(starts <= 1, "the message began twice: {self:#?}");
     }
 }
 
-fn moment(moment: &RunEvent) -> String {
-    match moment {
+fn event(event: &RunEvent) -> String {
+    match event {
         RunEvent::Chunk(Chunk::Start(_)) => "start".to_owned(),
         RunEvent::Chunk(Chunk::Finish(_)) => "finish".to_owned(),
         RunEvent::Chunk(Chunk::Error(_)) => "error".to_owned(),

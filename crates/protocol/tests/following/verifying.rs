@@ -2,6 +2,7 @@
 
 use twentyfirst_protocol::runs::{FollowPolicy, MessageState};
 
+use crate::followed::Followed;
 use crate::lines::{Line, STORY, line};
 use crate::relay::{Fault, Relay, Resumes, ms, secs};
 
@@ -67,6 +68,14 @@ fn a_stream_that_cannot_be_verified_is_not_read() {
     }
 }
 
+/// Asserts that the resumed stream, which is another run's, was refused and all of ours came.
+fn assert_only_ours_was_read(followed: &Followed) {
+    let outline = followed.outline();
+    assert!(!outline.contains("resumed"), "{outline}");
+    assert_eq!(followed.text(), STORY);
+    assert_eq!(followed.relay.count("resume"), 1);
+}
+
 #[test]
 fn a_later_turn_that_streams_in_our_thread_is_never_read() {
     // Between list and resume, ours has completed and the next has begun.
@@ -84,13 +93,7 @@ fn a_later_turn_that_streams_in_our_thread_is_never_read() {
             true => followed.join(FollowPolicy::live()),
             false => followed.read(FollowPolicy::live()),
         };
-        assert!(
-            !followed.outline().contains("resumed"),
-            "{}",
-            followed.outline()
-        );
-        assert_eq!(followed.text(), STORY);
-        assert_eq!(followed.relay.count("resume"), 1);
+        assert_only_ours_was_read(&followed);
         followed.assert_completed(MessageState::Whole);
         assert_eq!(followed.message, followed.relay.stored_answer());
     }
@@ -110,13 +113,7 @@ fn a_later_turn_is_never_read_even_if_an_unknown_reader_stored_our_answer() {
             relay.status = Some("streaming");
         })
         .read(FollowPolicy::live());
-    assert!(
-        !followed.outline().contains("resumed"),
-        "{}",
-        followed.outline()
-    );
-    assert_eq!(followed.text(), STORY);
-    assert_eq!(followed.relay.count("resume"), 1);
+    assert_only_ours_was_read(&followed);
     assert_eq!(followed.message.parts, followed.relay.stored_answer().parts);
 }
 
