@@ -8,6 +8,7 @@ type Filter = Box<dyn FnMut(&Path) -> bool + Send>;
 /// The choice of the entries that are transferred.
 #[derive(Default)]
 pub(super) struct Selection {
+    /// Names, which are excluded at any depth, and paths from the top of the directory, which begin with `/`.
     excluded: Vec<String>,
     /// The first exclusion that names no entry.
     refused: Option<String>,
@@ -16,13 +17,18 @@ pub(super) struct Selection {
 
 impl Selection {
     pub(super) fn exclude(&mut self, what: String) {
-        let mut names = what.split('/').filter(|name| !matches!(*name, "" | "."));
+        let names: Vec<_> = what
+            .split('/')
+            .filter(|name| !matches!(*name, "" | "."))
+            .collect();
         // `tar` takes `.` for the directory itself and would leave everything out, whereas no path here equals it.
-        if names.clone().next().is_none() || names.any(|name| name == "..") {
+        if names.is_empty() || names.contains(&"..") {
             self.refused.get_or_insert(what);
-        } else {
-            self.excluded.push(what.trim_end_matches('/').to_owned());
+            return;
         }
+        let is_from_top = what.trim_end_matches('/').contains('/');
+        let root = if is_from_top { "/" } else { "" };
+        self.excluded.push(format!("{root}{}", names.join("/")));
     }
 
     /// Checks the exclusions, before anything is sent.
@@ -42,12 +48,15 @@ impl Selection {
 
     /// Whether this path is selected, given that the directories above it are.
     pub(super) fn takes(&mut self, path: &Path) -> bool {
-        let is_excluded = self.excluded.iter().any(|excluded| match top(excluded) {
-            Some(from_top) => path == Path::new(from_top),
-            None => path
-                .file_name()
-                .is_some_and(|name| name == excluded.as_str()),
-        });
+        let is_excluded = self
+            .excluded
+            .iter()
+            .any(|excluded| match excluded.strip_prefix('/') {
+                Some(from_top) => path == Path::new(from_top),
+                None => path
+                    .file_name()
+                    .is_some_and(|name| name == excluded.as_str()),
+            });
         !is_excluded && self.filter.as_mut().is_none_or(|filter| filter(path))
     }
 
@@ -64,7 +73,7 @@ impl Selection {
     /// the sandbox is not trusted.
     pub(super) fn options(&self) -> String {
         let option = |excluded: &String| {
-            let pattern = match top(excluded) {
+            let pattern = match excluded.strip_prefix('/') {
                 Some(from_top) => format!("./{}", literal(from_top)),
                 None => literal(excluded),
             };
@@ -80,12 +89,6 @@ impl fmt::Debug for Selection {
             .field("excluded", &self.excluded)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns the path from the top of the directory, or `None` for a name that is excluded at any depth.
-fn top(excluded: &str) -> Option<&str> {
-    let path = excluded.contains('/').then_some(excluded)?;
-    Some(path.trim_start_matches("./").trim_start_matches('/'))
 }
 
 /// Escapes a text as a `tar` pattern that matches only itself.

@@ -223,6 +223,54 @@ async fn exclusions_and_filters_apply_in_both_directions() {
 }
 
 #[tokio::test]
+async fn a_path_from_the_top_is_excluded_however_it_is_spelled() {
+    let world = world().await;
+    let up = world.path("up");
+    let content = file("B", 0o644);
+    let all = tree([
+        ("a", directory(0o755)),
+        ("a/b", directory(0o755)),
+        ("a/b/c", content.clone()),
+        ("b", directory(0o755)),
+        ("b/c", content),
+    ]);
+    tree::write(&up, &all);
+    let kept = ["a", "a/b", "a/b/c"].map(PathBuf::from);
+    let files = world.files();
+    let source = "/home/user/all";
+    files.upload_dir(&world.sandbox, &up, source).await.unwrap();
+    for (number, spelled) in ["/b", "./b", "/./b", ".//b/", "/b/.", "//b"]
+        .into_iter()
+        .enumerate()
+    {
+        let down = world.path(&format!("excluded {number}"));
+        files
+            .download_dir(&world.sandbox, source, &down)
+            .exclude(spelled)
+            .await
+            .unwrap();
+        let names: Vec<_> = tree::read(&down).into_keys().collect();
+        assert_eq!(names, kept, "{spelled}");
+
+        let (there, down) = (
+            format!("/home/user/{number}"),
+            world.path(&format!("{number}")),
+        );
+        files
+            .upload_dir(&world.sandbox, &up, &there)
+            .exclude(spelled)
+            .await
+            .unwrap();
+        files
+            .download_dir(&world.sandbox, &there, &down)
+            .await
+            .unwrap();
+        let names: Vec<_> = tree::read(&down).into_keys().collect();
+        assert_eq!(names, kept, "{spelled}");
+    }
+}
+
+#[tokio::test]
 async fn an_exclusion_that_names_no_entry_is_refused_in_both_directions() {
     let world = world().await;
     let up = world.path("up");
